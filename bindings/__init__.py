@@ -1,0 +1,1 @@
+"""Thin presenters over the bridge: a window, environments, engines. No torch."""

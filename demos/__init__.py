@@ -1,0 +1,1 @@
+"""One module for each thing worth showing. Nothing imports a demo."""

@@ -1,0 +1,1 @@
+"""Neural worlds: learning them from recordings and running them. Lives only in the sidecar and in training."""
