@@ -1,0 +1,66 @@
+"""`inhabit COMMAND ...`: find the command's module, read its arguments, run it, and turn a user's mistake into one line."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+from inhabit.bridge.errors import InhabitError
+
+COMMANDS = {
+    "play": "inhabit a world in a window",
+    "serve": "run a world as a sidecar that others connect to",
+    "record": "make a recording of a game to learn from",
+    "train": "learn a world from a recording",
+    "eval": "measure how true a pack is to what it learnt from",
+    "bench": "measure how fast a pack runs here",
+    "worlds": "list the packs and games that can be opened",
+    "doctor": "say what will run here, how fast, and what is missing",
+}
+USAGE_EXIT = 2
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run one command. Exit code 2 and one line for anything the user can mend."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_overview())
+        sys.exit(0 if arguments else USAGE_EXIT)
+    command, *rest = arguments
+    if command == "--version":
+        from importlib.metadata import version
+
+        print(f"inhabit {version('inhabit')}")
+        return
+    if command not in COMMANDS:
+        _fail(f"Expected a command ({', '.join(COMMANDS)}), got {command!r} - see inhabit --help")
+    try:
+        _run(command, rest)
+    except InhabitError as error:
+        _fail(str(error))
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        sys.exit(130)
+
+
+def _run(command: str, arguments: list[str]) -> None:
+    import tyro
+
+    module = importlib.import_module(f"inhabit.commands.{command}")
+    options = tyro.cli(module.Options, prog=f"inhabit {command}", description=module.__doc__, args=arguments)
+    module.run(options)
+
+
+def _overview() -> str:
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {purpose}" for name, purpose in COMMANDS.items()]
+    return "\n".join(["inhabit COMMAND ...", "", *lines, "", "inhabit COMMAND --help tells a command's options."])
+
+
+def _fail(message: str) -> None:
+    print(f"inhabit: {message}", file=sys.stderr)
+    sys.exit(USAGE_EXIT)
+
+
+if __name__ == "__main__":
+    main()
