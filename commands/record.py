@@ -1,0 +1,69 @@
+"""Make a recording of a game to learn from: "doom:SCENARIO" (ViZDoom) or "gym:ENV_ID" (any Gymnasium environment)."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from inhabit.bridge.errors import InhabitError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What to record and where to."""
+
+    source: tyro.conf.Positional[str]
+    """doom:SCENARIO or gym:ENV_ID."""
+
+    frames: int = 20_000
+    """Frames that the recording shall hold in all; an existing recording is extended."""
+
+    out: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
+    """Folder to write to."""
+
+    workers: int = 0
+    """Processes that play at the same time; 0 means one for each core."""
+
+    seed: int = 0
+    """Seed of the first episode; episode n has seed + n."""
+
+    size: str = "128x96"
+    """Frame size, WIDTHxHEIGHT in pixels, multiples of 16."""
+
+    sound: bool = True
+    """Record sound where the game has it."""
+
+
+def run(options: Options) -> None:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from inhabit.worldmodel.worlds.record import RecordConfig, record
+
+    width, height = parse_size(options.size)
+    config = RecordConfig(source=options.source, frames=options.frames, folder=options.out,
+                          workers=options.workers or os.cpu_count() or 1, seed=options.seed, width=width,
+                          height=height, sound=options.sound)  # fmt: skip
+    columns = (TextColumn("recording"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"))
+    with Progress(*columns, TimeRemainingColumn()) as progress:
+        task = progress.add_task("record", total=options.frames, rate="")
+
+        def show(frames: int) -> None:
+            speed = progress.tasks[0].speed
+            progress.update(task, completed=frames, rate=f"{speed:.0f} frames/s" if speed else "")
+
+        held = record(config, on_progress=show)
+        show(held)
+    print(f"{held} frames of {options.source} in {options.out}")
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Read "WIDTHxHEIGHT". Raises InhabitError for anything else."""
+    try:
+        width, height = (int(part) for part in text.lower().split("x"))
+    except ValueError as error:
+        raise InhabitError(f"Expected a size such as 128x96, got {text!r} - at --size") from error
+    return width, height

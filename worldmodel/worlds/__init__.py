@@ -1,0 +1,1 @@
+"""Games and simulators that worlds are learnt from, each also a World of its own."""
