@@ -1,0 +1,1 @@
+"""What a world remembers, at a constant cost for each frame."""

@@ -1,0 +1,1 @@
+"""Every modality to tokens and back, and the one transformer over their stream."""

@@ -1,0 +1,193 @@
+"""The block-causal transformer: space layers within a frame, time layers along each token's own column.
+
+Factorised as in Dreamer 4 (arXiv 2509.24527, sec. 3.2): most layers mix the tokens of one frame, every third one lets
+each token look back at itself. Only time layers need a cache, so a frame costs the same for ever.
+Conventions: x is (b, t, n, d): batch, frames, tokens of a frame, width. Norms run in fp32.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+ROPE_BASE_SPACE = 100.0
+ROPE_BASE_TIME = 1000.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TransformerConfig:
+    """The transformer's sizes."""
+
+    width: int = 256
+    """Features of a token."""
+
+    layers: int = 8
+    """Layers in all."""
+
+    heads: int = 4
+    """Attention heads; width must be a multiple of 2 * heads."""
+
+    hidden: int = 688
+    """Hidden features of the SwiGLU."""
+
+    time_every: int = 3
+    """Every n-th layer is a time layer."""
+
+    context: int = 24
+    """Frames that a time layer looks back."""
+
+    @property
+    def head_width(self) -> int:
+        return self.width // self.heads
+
+    def is_time(self, layer: int) -> bool:
+        return layer % self.time_every == self.time_every - 1
+
+    @property
+    def time_layers(self) -> int:
+        return sum(self.is_time(layer) for layer in range(self.layers))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Past:
+    """What one time layer may look back at: unrotated keys and values of committed frames, and where they lie."""
+
+    keys: Tensor
+    """(b, n, heads, slots, head_width)."""
+
+    values: Tensor
+    """(b, n, heads, slots, head_width)."""
+
+    age: Tensor
+    """(b, slots) int64: frames before the newest frame of this pass; negative marks an empty slot."""
+
+
+class Transformer(nn.Module):
+    """A stack of space and time layers."""
+
+    def __init__(self, config: TransformerConfig):
+        super().__init__()
+        self.config = config
+        self.layers = nn.ModuleList(Layer(config, time=config.is_time(i)) for i in range(config.layers))
+        self.norm = nn.RMSNorm(config.width)
+
+    def forward(self, x: Tensor, space_angles: Tensor, past: list[Past] | None = None) -> tuple[Tensor, list[Tensor]]:
+        """Run all layers.
+
+        Args:
+            x: (b, t, n, d) tokens; the last token of a frame is the agent token, which reads all and is read by none.
+            space_angles: (n, head_width / 2) rotation of each token by its place in the frame.
+            past: one entry for each time layer, or None when x holds its whole past (training).
+
+        Returns:
+            (b, t, n, d) normed features, and for each time layer the unrotated keys and values of x's frames,
+            stacked: (2, b, n, heads, t, head_width).
+        """
+        made: list[Tensor] = []
+        for layer in self.layers:
+            if layer.is_time:
+                x, keys_values = layer.attend_time(x, past[len(made)] if past else None)
+                made.append(keys_values)
+            else:
+                x = layer.attend_space(x, space_angles)
+            x = layer.think(x)
+        return self.norm(x), made
+
+
+class Layer(nn.Module):
+    """Attention over space or time, then a SwiGLU. Starts as the identity (zero output projections)."""
+
+    def __init__(self, config: TransformerConfig, *, time: bool):
+        super().__init__()
+        self.config = config
+        self.is_time = time
+        width, hidden = config.width, config.hidden
+        self.attention_norm = nn.RMSNorm(width)
+        self.qkv = nn.Linear(width, 3 * width, bias=False)
+        self.query_norm = nn.RMSNorm(config.head_width)
+        self.key_norm = nn.RMSNorm(config.head_width)
+        self.attention_out = nn.Linear(width, width, bias=False)
+        self.mlp_norm = nn.RMSNorm(width)
+        self.mlp_in = nn.Linear(width, 2 * hidden, bias=False)
+        self.mlp_out = nn.Linear(hidden, width, bias=False)
+        nn.init.zeros_(self.attention_out.weight)
+        nn.init.zeros_(self.mlp_out.weight)
+
+    def think(self, x: Tensor) -> Tensor:
+        gate, value = self.mlp_in(self.mlp_norm(x)).chunk(2, dim=-1)
+        return x + self.mlp_out(F.silu(gate) * value)
+
+    def attend_space(self, x: Tensor, angles: Tensor) -> Tensor:
+        b, t, n, d = x.shape
+        q, k, v = self._project(x.reshape(b * t, n, d))
+        q, k = rotate(q, angles), rotate(k, angles)
+        # nobody reads the agent token, the last one; it reads the others and keeps itself through the residual
+        y = F.scaled_dot_product_attention(q, k[:, :, :-1], v[:, :, :-1])
+        return x + self.attention_out(y.transpose(1, 2).reshape(b, t, n, d))
+
+    def attend_time(self, x: Tensor, past: Past | None) -> tuple[Tensor, Tensor]:
+        b, t, n, d = x.shape
+        q, k, v = self._project(x.transpose(1, 2).reshape(b * n, t, d))  # (b n, heads, t, head_width)
+        unflat = (b, n, *k.shape[1:])
+        made = torch.stack([k.reshape(unflat), v.reshape(unflat)])
+        offsets = torch.arange(t, device=x.device) - (t - 1)  # the newest frame is 0, those before it negative
+        if past is None:
+            angles = time_angles(offsets, self.config)
+            ages = offsets[:, None] - offsets[None]
+            mask = (ages >= 0) & (ages <= self.config.context)
+            y = F.scaled_dot_product_attention(rotate(q, angles), rotate(k, angles), v, attn_mask=mask)
+        else:
+            y = self._attend_past(q, k, v, past, offsets, b)
+        y = y.transpose(1, 2).reshape(b, n, t, d).transpose(1, 2)
+        return x + self.attention_out(y), made
+
+    def _attend_past(self, q: Tensor, k: Tensor, v: Tensor, past: Past, offsets: Tensor, b: int) -> Tensor:
+        """One or two new frames on top of a cache whose sessions may each be filled differently."""
+        slots = past.age.shape[1]
+        place = torch.cat([-past.age, offsets.expand(b, -1)], dim=1)  # (b, slots + t): 0 is the newest frame
+        filled = torch.cat([past.age >= 0, torch.ones_like(offsets, dtype=torch.bool).expand(b, -1)], dim=1)
+        n = q.shape[0] // b
+        keys = torch.cat([past.keys.flatten(0, 1), k], dim=2)  # (b n, heads, slots + t, head_width)
+        values = torch.cat([past.values.flatten(0, 1), v], dim=2)
+        key_angles = time_angles(place, self.config)[:, None].expand(b, n, -1, -1).flatten(0, 1)[:, None]
+        ages = offsets[None, :, None] - place[:, None]  # (b, t, slots + t)
+        mask = filled[:, None] & (ages >= 0) & (ages <= self.config.context)
+        assert mask.shape[-1] == slots + len(offsets)
+        mask = mask[:, None].expand(b, n, -1, -1).flatten(0, 1)[:, None]  # (b n, 1, t, slots + t)
+        query = rotate(q, time_angles(offsets, self.config))
+        return F.scaled_dot_product_attention(query, rotate(keys, key_angles), values, attn_mask=mask)
+
+    def _project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Shapes: (b, s, d) -> three of (b, heads, s, head_width), queries and keys normed."""
+        b, s, _ = x.shape
+        qkv = self.qkv(self.attention_norm(x)).reshape(b, s, 3, self.config.heads, self.config.head_width)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)
+        return self.query_norm(q), self.key_norm(k), v
+
+
+def rotate(x: Tensor, angles: Tensor) -> Tensor:
+    """Rotary embedding. Shapes: x (..., s, head_width), angles (..., s, head_width / 2)."""
+    one, two = x.chunk(2, dim=-1)
+    cos, sin = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
+    return torch.cat([one * cos - two * sin, two * cos + one * sin], dim=-1)
+
+
+def time_angles(place: Tensor, config: TransformerConfig) -> Tensor:
+    """Shapes: (...,) frame offsets -> (..., head_width / 2)."""
+    return place[..., None].float() * _frequencies(config.head_width // 2, ROPE_BASE_TIME, place.device)
+
+
+def space_angles(rows: Tensor, columns: Tensor, config: TransformerConfig) -> Tensor:
+    """Two-dimensional rotation: half of the features turn with the row, half with the column.
+
+    Shapes: two of (n,) positions -> (n, head_width / 2). Source: RoPE-ViT's axial form.
+    """
+    frequencies = _frequencies(config.head_width // 4, ROPE_BASE_SPACE, rows.device)
+    return torch.cat([rows[:, None] * frequencies, columns[:, None] * frequencies], dim=1)
+
+
+def _frequencies(count: int, base: float, device: torch.device) -> Tensor:
+    return base ** (-torch.arange(count, device=device) / count)

@@ -1,0 +1,1 @@
+"""The Instantaneous Response Engine: from an action to the next frame in one, two or four passes."""

@@ -1,0 +1,117 @@
+"""Footage: a recording in memory, as training and measuring draw from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from inhabit.worldmodel.recordings import Meta, RecordingError, read_meta, read_shards
+
+HELD_OUT_EVERY = 32
+"""Episodes whose seed leaves the remainder HELD_OUT_EVERY - 1 are never trained on."""
+
+SCENERY = frozenset(("BulletPuff", "Blood", "TeleportFog"))
+"""Recorded names that are effects, not objects that must persist."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Footage:
+    """All rows of a recording, one after the other."""
+
+    meta: Meta
+    frames: np.ndarray
+    """(n, h, w, 3) uint8."""
+    actions: np.ndarray
+    """(n, a) float32; row t led to frame t."""
+    rewards: np.ndarray
+    terminated: np.ndarray
+    first: np.ndarray
+    seeds: np.ndarray
+    boxes: np.ndarray
+    """(m, 6) int32, sorted by row: row, name, x, y, width, height; effects left out."""
+    names: tuple[str, ...]
+    """What the boxes' second column counts."""
+
+    def __len__(self) -> int:
+        return len(self.actions)
+
+    @cached_property
+    def held_out(self) -> np.ndarray:
+        """(n,) bool: rows of episodes that training never sees."""
+        return self.seeds % HELD_OUT_EVERY == HELD_OUT_EVERY - 1
+
+    @cached_property
+    def _box_start(self) -> np.ndarray:
+        return np.searchsorted(self.boxes[:, 0], np.arange(len(self) + 1))
+
+    def boxes_of(self, row: int) -> np.ndarray:
+        """(k, 5) int32 of one row: name, x, y, width, height."""
+        return self.boxes[self._box_start[row] : self._box_start[row + 1], 1:]
+
+    def previous_rows(self, rows: np.ndarray) -> np.ndarray:
+        """The row before each within its episode, or the row itself where it is the first."""
+        return np.where(self.first[rows], rows, rows - 1)
+
+    def windows(self, length: int, *, held_out: bool, stride: int = 1) -> np.ndarray:
+        """Starts of all runs of `length` rows that lie within one episode."""
+        starts = np.arange(0, max(0, len(self) - length + 1), stride)
+        episode = np.cumsum(self.first)
+        whole = episode[starts] == episode[starts + length - 1]
+        return starts[whole & (self.held_out[starts] == held_out)]
+
+
+def load_footage(folder: str | Path, *, limit: int | None = None, seeds: range | None = None) -> Footage:
+    """Read a recording into memory (3 bytes a pixel). Episodes cut by a shard's end are kept up to the cut.
+
+    Raises RecordingError for a folder without readable shards.
+    """
+    folder = Path(folder)
+    meta = read_meta(folder)
+    columns: dict[str, list[np.ndarray]] = {
+        name: [] for name in ("frames", "actions", "rewards", "terminated", "first", "seeds")
+    }
+    boxes, names, rows = [], [], 0
+    for shard in read_shards(folder, seeds=seeds):
+        for name in columns:
+            columns[name].append(getattr(shard, name))
+        columns["first"][-1][0] = True  # whatever came before this shard's first row is not its past
+        kept = _kept_boxes(shard.objects, shard.object_names, names)
+        boxes.append(np.column_stack([kept[:, 0] + rows, kept[:, 1:]]))
+        rows += len(shard)
+        if limit and rows >= limit:
+            break
+    if not rows:
+        raise RecordingError(f"Expected frames, got none (seeds {seeds}) - at {folder}")
+    return Footage(meta=meta, boxes=np.concatenate(boxes), names=tuple(names),
+                   **{name: np.concatenate(parts) for name, parts in columns.items()})  # fmt: skip
+
+
+def _kept_boxes(objects: np.ndarray, shard_names: tuple[str, ...], names: list[str]) -> np.ndarray:
+    """Drop effects, and count names across shards; `names` grows as new ones appear."""
+    for name in shard_names:
+        if name not in SCENERY and name not in names:
+            names.append(name)
+    number = np.array([names.index(name) if name in names else -1 for name in shard_names] or [-1])
+    table = np.column_stack([objects[:, 0], number[objects[:, 1]], objects[:, 2:]]) if len(objects) else objects
+    return table[table[:, 1] >= 0]
+
+
+def object_weight(footage: Footage, rows: np.ndarray, *, gain: float, full_area_px: float = 200.0) -> Tensor:
+    """How much each pixel matters because of the objects on it. Shape (b, 1, h, w), 1 where there is none.
+
+    A box adds gain * full_area_px / area to each of its pixels (bounded to gain / 2 .. 4 gain), so that a distant
+    monster of ten pixels counts nearly as much as one that fills the view.
+    """
+    h, w = footage.frames.shape[1:3]
+    weight = np.ones((len(rows), 1, h, w), np.float32)
+    for index, row in enumerate(rows):
+        for _, x, y, width, height in footage.boxes_of(int(row)):
+            add = gain * float(np.clip(full_area_px / (width * height), 0.5, 4.0))
+            view = weight[index, 0, max(0, y) : y + height, max(0, x) : x + width]
+            np.maximum(view, 1 + add, out=view)
+    return torch.from_numpy(weight)
