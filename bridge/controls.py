@@ -137,8 +137,9 @@ class ActionMap(msgspec.Struct, frozen=True, kw_only=True):
         """
         if controls.action is not None:
             if len(controls.action) != self.size:
-                raise ValueError(f"Expected an action of {self.size} numbers ({', '.join(self.names)}), "
-                                 f"got {len(controls.action)}")  # fmt: skip
+                raise ValueError(
+                    f"Expected an action of {self.size} numbers ({', '.join(self.names)}), got {len(controls.action)}"
+                )
             return np.asarray(controls.action, np.float32)
         return np.array([_drive(source, controls) for source in self.sources], np.float32)
 

@@ -27,13 +27,21 @@ class ToyWorld:
 
     def __init__(self, *, width: int = 64, height: int = 48, rate_hz: float = 30.0):
         self.info = WorldInfo(
-            name="toy", title="A square that the arrows move", width=width, height=height, rate_hz=rate_hz,
-            actions=ActionMap(sources=(
-                ActionSource(name="LEFT", keys=("ArrowLeft", "KeyA"), pad=("-PadLX",), mouse="-x"),
-                ActionSource(name="RIGHT", keys=("ArrowRight", "KeyD"), pad=("+PadLX",), mouse="+x"),
-                ActionSource(name="FIRE", keys=("Space", "Mouse0", "PadA")),
-            )), steps=(1, 2, 4), licence="CC0-1.0",
-        )  # fmt: skip
+            name="toy",
+            title="A square that the arrows move",
+            width=width,
+            height=height,
+            rate_hz=rate_hz,
+            actions=ActionMap(
+                sources=(
+                    ActionSource(name="LEFT", keys=("ArrowLeft", "KeyA"), pad=("-PadLX",), mouse="-x"),
+                    ActionSource(name="RIGHT", keys=("ArrowRight", "KeyD"), pad=("+PadLX",), mouse="+x"),
+                    ActionSource(name="FIRE", keys=("Space", "Mouse0", "PadA")),
+                )
+            ),
+            steps=(1, 2, 4),
+            licence="CC0-1.0",
+        )
         self.steps = 2
         self._state: ToyState | None = None
 

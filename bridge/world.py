@@ -68,7 +68,7 @@ class World(Protocol):
         ...
 
     def save(self) -> bytes:
-        """Return the whole state. restore() of it, in this process or another of the same version, continues equally."""
+        """Return the whole state; restore() of it, here or in another process of this version, continues equally."""
         ...
 
     def restore(self, state: bytes) -> None: ...
@@ -137,8 +137,11 @@ def _check_frame(info: WorldInfo, frame: Frame, index: int) -> None:
     shape = (info.height, info.width, 3)
     _require(frame.pixels.shape == shape, f"pixels have shape {shape}", frame.pixels.shape)
     _require(frame.pixels.dtype == np.uint8, "pixels are uint8", frame.pixels.dtype)
-    _require(frame.sound.dtype == np.int16 and frame.sound.ndim == 2, "sound is (samples, channels) int16",
-             (frame.sound.dtype, frame.sound.shape))  # fmt: skip
+    _require(
+        frame.sound.dtype == np.int16 and frame.sound.ndim == 2,
+        "sound is (samples, channels) int16",
+        (frame.sound.dtype, frame.sound.shape),
+    )
     _require(frame.index == index, f"the frame's index is {index}", frame.index)
     for name in ("terminated", "truncated"):
         value = getattr(frame, name)

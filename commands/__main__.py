@@ -1,4 +1,4 @@
-"""`inhabit COMMAND ...`: find the command's module, read its arguments, run it, and turn a user's mistake into one line."""
+"""`inhabit COMMAND ...`: find the command's module, read its arguments, run it; a user's mistake becomes one line."""
 
 from __future__ import annotations
 

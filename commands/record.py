@@ -44,9 +44,16 @@ def run(options: Options) -> None:
     from inhabit.worldmodel.worlds.record import RecordConfig, record
 
     width, height = parse_size(options.size)
-    config = RecordConfig(source=options.source, frames=options.frames, folder=options.out,
-                          workers=options.workers or os.cpu_count() or 1, seed=options.seed, width=width,
-                          height=height, sound=options.sound)  # fmt: skip
+    config = RecordConfig(
+        source=options.source,
+        frames=options.frames,
+        folder=options.out,
+        workers=options.workers or os.cpu_count() or 1,
+        seed=options.seed,
+        width=width,
+        height=height,
+        sound=options.sound,
+    )
     columns = (TextColumn("recording"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"))
     with Progress(*columns, TimeRemainingColumn()) as progress:
         task = progress.add_task("record", total=options.frames, rate="")

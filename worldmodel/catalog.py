@@ -1,45 +1,100 @@
-"""From a name to a world: "toy", "doom:SCENARIO" (the real game), a shipped pack or a pack's folder."""
+"""From a name to a world: "toy", "doom:SCENARIO" (the real game), a shipped pack or a pack's folder. No torch here."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated, Any
 
-from inhabit.bridge.errors import WorldError
-from inhabit.bridge.world import World
+import msgspec
+
+from inhabit.bridge.errors import InhabitError, MissingExtraError
+from inhabit.bridge.world import World, WorldInfo
 
 PACKS = Path(__file__).parent / "packs"
 DEFAULT_PACK = "doom-center"
+WORLD_JSON = "world.json"
+PACK_FORMAT = 1
+
+
+class PackError(InhabitError):
+    """A pack is missing, damaged, or made by a newer version."""
+
+
+class PackHeader(msgspec.Struct, frozen=True, kw_only=True):
+    """The part of world.json that can be read without torch."""
+
+    format: Annotated[int, msgspec.Meta(ge=1)]
+    info: WorldInfo
+    source: str = ""
+    """What it was learnt from, such as "doom:defend_the_center"."""
+    steps: int = 2
+    training: dict[str, Any] = {}
+    quality: dict[str, Any] = {}
 
 
 def shipped_packs() -> tuple[str, ...]:
     """Names of the packs that come with the library."""
-    return tuple(sorted(path.parent.name for path in PACKS.glob("*/world.json")))
+    return tuple(sorted(path.parent.name for path in PACKS.glob(f"*/{WORLD_JSON}")))
 
 
 def find_pack(spec: str) -> Path:
-    """The folder of a pack given by name or path. Raises WorldError when there is none."""
+    """The folder of a pack given by name or path. Raises PackError when there is none."""
     for folder in (PACKS / spec, Path(spec)):
-        if (folder / "world.json").is_file():
+        if (folder / WORLD_JSON).is_file():
             return folder
     known = ", ".join(shipped_packs()) or "none are shipped"
-    raise WorldError(f"Expected a pack ({known}) or a folder with a world.json, got {spec!r}")
+    raise PackError(f"Expected a pack ({known}) or a folder with a {WORLD_JSON}, got {spec!r}")
 
 
-def open_world(spec: str) -> World:
+def read_header(folder: Path) -> PackHeader:
+    """Read what a pack says of itself. Raises PackError for a damaged world.json or a newer format."""
+    path = folder / WORLD_JSON
+    if not path.is_file():
+        raise PackError(f"Expected a pack (a folder with a {WORLD_JSON}), got {folder}")
+    try:
+        header = msgspec.json.decode(path.read_bytes(), type=PackHeader)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise PackError(f"Expected a valid {WORLD_JSON}, got: {error} - at {path}") from error
+    if header.format > PACK_FORMAT:
+        raise PackError(f"Expected pack format up to {PACK_FORMAT}, got {header.format} - at {path}; update inhabit")
+    return header
+
+
+def open_world(spec: str, *, device: str = "auto", steps: int | None = None) -> World:
     """Open a world in this process.
 
     Args:
         spec: "toy" (no model), "doom:SCENARIO" (the real game), the name of a shipped pack, or a pack's folder.
+        device: where a pack runs: "auto", "cpu" or "cuda".
+        steps: sampling steps of a pack, 1, 2 or 4; None takes the pack's own choice.
     """
     if spec == "toy":
         from inhabit.bridge.toy import ToyWorld
 
         return ToyWorld()
-    if spec.startswith("doom:"):
+    kind, _, name = spec.partition(":")
+    if kind == "doom" and name:
         from inhabit.worldmodel.worlds.doom import DoomWorld
 
-        return DoomWorld(spec.removeprefix("doom:"))
-    folder = find_pack(spec)
-    from inhabit.worldmodel.engine import NeuralWorld
+        return DoomWorld(name)
+    if kind == "gym" and name:
+        from inhabit.worldmodel.worlds.gym import GymWorld
 
-    return NeuralWorld.open(folder)
+        return GymWorld(name)
+    folder = find_pack(spec)
+    require_torch()
+    from inhabit.worldmodel.neural_world import NeuralWorld
+
+    world = NeuralWorld.open(folder, device=device)
+    if steps is not None:
+        world.configure(steps=steps)
+    return world
+
+
+def require_torch() -> None:
+    """Raise MissingExtraError, with the line that installs it, when torch is not there."""
+    import importlib.util
+
+    for module in ("torch", "safetensors"):
+        if importlib.util.find_spec(module) is None:
+            raise MissingExtraError(module, "model")

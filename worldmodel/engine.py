@@ -91,15 +91,26 @@ class Engine:
         tokens = 3 + config.registers + latents.shape[-1] * latents.shape[-2] // config.patch**2
         ring = Ring.empty(config.transformer, b, tokens, self.device)
         zeros = torch.zeros_like(latents[:, :1])
-        block = Block(noised=self._context(latents, key, t), previous=torch.cat([zeros, latents[:, :-1]], 1),
-                      actions=actions, level=self._grid(b, t, CONTEXT_LEVEL), step=self._grid(b, t, _log2(K_MAX)))  # fmt: skip
+        block = Block(
+            noised=self._context(latents, key, t),
+            previous=torch.cat([zeros, latents[:, :-1]], 1),
+            actions=actions,
+            level=self._grid(b, t, CONTEXT_LEVEL),
+            step=self._grid(b, t, _log2(K_MAX)),
+        )
         made = self.dynamics(block).made
         for frame in range(max(0, t - 1 - config.transformer.context), t - 1):
             number = torch.full((b,), frame, device=self.device)
             ring = ring.commit(number, [layer[:, :, :, :, frame] for layer in made])
         before = latents[:, -2] if t > 1 else torch.zeros_like(latents[:, -1])
-        return State(ring=ring, latents=latents[:, -1], before=before, action=actions[:, -1],
-                     frame=torch.full((b,), t - 1, device=self.device), key=key)  # fmt: skip
+        return State(
+            ring=ring,
+            latents=latents[:, -1],
+            before=before,
+            action=actions[:, -1],
+            frame=torch.full((b,), t - 1, device=self.device),
+            key=key,
+        )
 
     @torch.inference_mode()
     def step(self, state: State, action: Tensor, *, steps: int = 2) -> tuple[State, Outcome]:
@@ -119,12 +130,17 @@ class Engine:
         ring, prediction = self._first_pass(state, action, fresh, handed_on, steps)
         for index in range(1, steps):
             tau = index / steps
-            block = Block(noised=(prediction.clean * tau + fresh[:, None] * (1 - tau)), previous=handed_on[:, None],
-                          actions=action[:, None], level=self._grid(len(state), 1, index * K_MAX // steps),
-                          step=self._grid(len(state), 1, _log2(steps)))  # fmt: skip
+            block = Block(
+                noised=(prediction.clean * tau + fresh[:, None] * (1 - tau)),
+                previous=handed_on[:, None],
+                actions=action[:, None],
+                level=self._grid(len(state), 1, index * K_MAX // steps),
+                step=self._grid(len(state), 1, _log2(steps)),
+            )
             prediction = self.dynamics(block, ring.past(now))
-        after = State(ring=ring, latents=prediction.clean[:, -1], before=state.latents, action=action, frame=now,
-                      key=state.key)  # fmt: skip
+        after = State(
+            ring=ring, latents=prediction.clean[:, -1], before=state.latents, action=action, frame=now, key=state.key
+        )
         return after, self._outcome(after, prediction)
 
     @torch.inference_mode()
@@ -132,16 +148,25 @@ class Engine:
         """Decode the newest frames. Shape (b, h, w, 3) uint8, on the engine's device."""
         return to_pixels(self.autoencoder.decode(state.latents))
 
-    def _first_pass(self, state: State, action: Tensor, fresh: Tensor, handed_on: Tensor, steps: int
-                    ) -> tuple[Ring, Prediction]:  # fmt: skip
+    def _first_pass(
+        self, state: State, action: Tensor, fresh: Tensor, handed_on: Tensor, steps: int
+    ) -> tuple[Ring, Prediction]:
         """Commit the newest frame and take the first denoising step of the next one, in one pass of two frames."""
         b, now = len(state), state.frame + 1
-        old = _mix(state.latents, noise.normal(state.key, state.frame, _COMMITTED, tuple(fresh.shape[1:])),
-                   1 - CONTEXT_LEVEL / K_MAX)  # fmt: skip
+        old = _mix(
+            state.latents,
+            noise.normal(state.key, state.frame, _COMMITTED, tuple(fresh.shape[1:])),
+            1 - CONTEXT_LEVEL / K_MAX,
+        )
         level = torch.tensor([CONTEXT_LEVEL, 0], device=self.device).expand(b, 2)
         step = torch.tensor([_log2(K_MAX), _log2(steps)], device=self.device).expand(b, 2)
-        block = Block(noised=torch.stack([old, fresh], 1), previous=torch.stack([state.before, handed_on], 1),
-                      actions=torch.stack([state.action, action], 1), level=level, step=step)  # fmt: skip
+        block = Block(
+            noised=torch.stack([old, fresh], 1),
+            previous=torch.stack([state.before, handed_on], 1),
+            actions=torch.stack([state.action, action], 1),
+            level=level,
+            step=step,
+        )
         prediction = self.dynamics(block, state.ring.past(now))
         ring = state.ring.commit(state.frame, [layer[:, :, :, :, 0] for layer in prediction.made])
         return ring, replace(prediction, clean=prediction.clean[:, 1:])

@@ -93,11 +93,15 @@ class ShardWriter:
         """Append one moment. Raises RecordingError if it does not fit the recording's world."""
         info = self._meta.world
         if moment.pixels.shape != (info.height, info.width, 3) or moment.pixels.dtype != np.uint8:
-            raise RecordingError(f"Expected pixels ({info.height}, {info.width}, 3) uint8, "
-                                 f"got {moment.pixels.shape} {moment.pixels.dtype}")  # fmt: skip
+            raise RecordingError(
+                f"Expected pixels ({info.height}, {info.width}, 3) uint8, "
+                f"got {moment.pixels.shape} {moment.pixels.dtype}"
+            )
         if len(moment.action) != info.actions.size:
-            raise RecordingError(f"Expected an action of {info.actions.size} numbers ({', '.join(info.actions.names)})"
-                                 f", got {len(moment.action)}")  # fmt: skip
+            raise RecordingError(
+                f"Expected an action of {info.actions.size} numbers ({', '.join(info.actions.names)})"
+                f", got {len(moment.action)}"
+            )
         self._rows.append(moment)
 
     def write(self, path: Path) -> None:
@@ -114,7 +118,7 @@ class ShardWriter:
         rows, info = self._rows, self._meta.world
         frames = np.stack([row.pixels for row in rows])
         chunk = (min(CHUNK_FRAMES, len(rows)), *frames.shape[1:])
-        # gzip 1: at 128x96 a tenth of raw, written at the rate that one core plays Doom; level 4 gains 5 % for twice the time
+        # gzip 1 halves raw Doom frames at the rate that a core plays them; higher levels cost more than they gain
         file.create_dataset("frames", data=frames, chunks=chunk, compression="gzip", compression_opts=1)
         file["actions"] = np.stack([row.action for row in rows]).astype(np.float32)
         file["rewards"] = np.array([row.reward for row in rows], np.float32)
@@ -133,14 +137,22 @@ class ShardWriter:
         pieces = [silence if row.sound is None else row.sound for row in self._rows]
         sound = np.concatenate(pieces)
         chunks = (min(65536, len(sound)), channels) if len(sound) else None
-        file.create_dataset("sound", data=sound, chunks=chunks, compression="gzip" if chunks else None,
-                            compression_opts=1 if chunks else None)  # fmt: skip
+        file.create_dataset(
+            "sound",
+            data=sound,
+            chunks=chunks,
+            compression="gzip" if chunks else None,
+            compression_opts=1 if chunks else None,
+        )
         file["sound_end"] = np.cumsum([len(piece) for piece in pieces], dtype=np.int64)
 
     def _write_objects(self, file: h5py.File) -> None:
         names = sorted({box.name for row in self._rows for box in row.objects})
-        table = [(index, names.index(box.name), box.x, box.y, box.width, box.height)
-                 for index, row in enumerate(self._rows) for box in row.objects]  # fmt: skip
+        table = [
+            (index, names.index(box.name), box.x, box.y, box.width, box.height)
+            for index, row in enumerate(self._rows)
+            for box in row.objects
+        ]
         file["objects"] = np.array(table, np.int32).reshape(-1, 6)
         file.create_dataset("object_names", data=names, dtype=h5py.string_dtype())
 
@@ -158,15 +170,35 @@ class Recorder:
         self._next = len(list(self._folder.glob("shard-*.h5")))
         self._after_end = True
 
-    def add(self, pixels: np.ndarray, *, action: Sequence[float], reward: float = 0.0, terminated: bool = False,
-            truncated: bool = False, first: bool = False, sound: np.ndarray | None = None,
-            objects: Sequence[Box] = (), text: str | None = None) -> None:  # fmt: skip
+    def add(
+        self,
+        pixels: np.ndarray,
+        *,
+        action: Sequence[float],
+        reward: float = 0.0,
+        terminated: bool = False,
+        truncated: bool = False,
+        first: bool = False,
+        sound: np.ndarray | None = None,
+        objects: Sequence[Box] = (),
+        text: str | None = None,
+    ) -> None:
         """Append the frame that `action` led to. A frame after an ended episode begins the next one by itself."""
         first = first or self._after_end
         self._after_end = terminated or truncated
-        self._writer.add(Moment(pixels=np.array(pixels), action=np.asarray(action, np.float32), reward=reward,
-                                terminated=terminated, truncated=truncated, first=first, sound=sound,
-                                objects=objects, text=text))  # fmt: skip
+        self._writer.add(
+            Moment(
+                pixels=np.array(pixels),
+                action=np.asarray(action, np.float32),
+                reward=reward,
+                terminated=terminated,
+                truncated=truncated,
+                first=first,
+                sound=sound,
+                objects=objects,
+                text=text,
+            )
+        )
         if len(self._writer) >= SHARD_FRAMES:
             self._flush()
 
@@ -191,9 +223,11 @@ def write_meta(folder: Path, meta: Meta) -> Meta:
     if path.exists():
         there = read_meta(folder)
         if there != meta:
-            raise RecordingError(f"Expected an empty folder or a recording of {meta.source!r}, got a recording of "
-                                 f"{there.source!r} ({there.world.width}x{there.world.height}) - at {folder}; "
-                                 f"choose another folder with -o")  # fmt: skip
+            raise RecordingError(
+                f"Expected an empty folder or a recording of {meta.source!r}, got a recording of "
+                f"{there.source!r} ({there.world.width}x{there.world.height}) - at {folder}; "
+                f"choose another folder with -o"
+            )
         return meta
     partial = path.with_suffix(".partial")
     partial.write_bytes(msgspec.json.format(msgspec.json.encode(meta), indent=2))
@@ -204,8 +238,10 @@ def write_meta(folder: Path, meta: Meta) -> Meta:
 def read_meta(folder: Path) -> Meta:
     path = folder / META
     if not path.is_file():
-        raise RecordingError(f"Expected a recording (a folder with {META}), got {folder}; "
-                             f"`inhabit record doom:defend_the_center -o {folder}` makes one")  # fmt: skip
+        raise RecordingError(
+            f"Expected a recording (a folder with {META}), got {folder}; "
+            f"`inhabit record doom:defend_the_center -o {folder}` makes one"
+        )
     try:
         meta = msgspec.json.decode(path.read_bytes(), type=Meta)
     except msgspec.DecodeError as error:
@@ -244,8 +280,9 @@ class Shard:
     def boxes(self, row: int) -> list[Box]:
         """The objects in view in one frame."""
         mine = self.objects[self.objects[:, 0] == row]
-        return [Box(name=self.object_names[n], x=int(x), y=int(y), width=int(w), height=int(h))
-                for _, n, x, y, w, h in mine]  # fmt: skip
+        return [
+            Box(name=self.object_names[n], x=int(x), y=int(y), width=int(w), height=int(h)) for _, n, x, y, w, h in mine
+        ]
 
     def episodes(self) -> Iterator[slice]:
         """Rows of each episode that begins in this shard (the last one may have been cut by the shard's end)."""
@@ -293,8 +330,11 @@ def _read_shard(path: Path) -> Shard:
 
 
 def _only_seeds(shard: Shard, seeds: range) -> Shard:
-    keep = np.isin(shard.seeds, np.asarray(seeds)) if len(seeds) < 10_000 else (
-        (shard.seeds >= seeds.start) & (shard.seeds < seeds.stop))  # fmt: skip
+    keep = (
+        np.isin(shard.seeds, np.asarray(seeds))
+        if len(seeds) < 10_000
+        else ((shard.seeds >= seeds.start) & (shard.seeds < seeds.stop))
+    )
     if keep.all():
         return shard
     row_of = np.cumsum(keep) - 1
@@ -305,9 +345,12 @@ def _only_seeds(shard: Shard, seeds: range) -> Shard:
     said = keep[shard.text_frame] if len(shard.text_frame) else np.zeros(0, bool)
     columns = ("frames", "actions", "rewards", "terminated", "truncated", "first", "seeds", "variables")
     return Shard(
-        path=shard.path, **{name: getattr(shard, name)[keep] for name in columns},
+        path=shard.path,
+        **{name: getattr(shard, name)[keep] for name in columns},
         sound=np.concatenate(pieces) if pieces else shard.sound[:0],
         sound_end=np.cumsum([len(piece) for piece in pieces], dtype=np.int64),
-        objects=objects, object_names=shard.object_names, text_frame=row_of[shard.text_frame[said]],
+        objects=objects,
+        object_names=shard.object_names,
+        text_frame=row_of[shard.text_frame[said]],
         text=tuple(text for text, held in zip(shard.text, said, strict=True) if held),
-    )  # fmt: skip
+    )

@@ -46,10 +46,14 @@ class Detector(nn.Module):
         self.names = tuple(names)
         self.threshold = 0.3
         self.body = nn.Sequential(
-            nn.Conv2d(3 * 4, width // 2, 3, padding=1), nn.SiLU(),
+            nn.Conv2d(3 * 4, width // 2, 3, padding=1),
+            nn.SiLU(),
             nn.Conv2d(width // 2, width, 3, stride=2, padding=1),
-            Block(width), Block(width), Block(width), nn.SiLU(),
-        )  # fmt: skip
+            Block(width),
+            Block(width),
+            Block(width),
+            nn.SiLU(),
+        )
         self.heat = nn.Conv2d(width, len(names), 1)
         nn.init.constant_(self.heat.bias, -4.0)  # type: ignore[arg-type]  # almost every cell is empty
 
@@ -76,8 +80,9 @@ class Score:
         return self.right / self.claimed if self.claimed else float("nan")
 
 
-def train_detector(footage: Footage, budget: Budget, device: torch.device, config: DetectorConfig | None = None,
-                   *, seed: int = 0) -> Detector:  # fmt: skip
+def train_detector(
+    footage: Footage, budget: Budget, device: torch.device, config: DetectorConfig | None = None, *, seed: int = 0
+) -> Detector:
     """Train on real frames that are not held out, then choose the threshold with the best F1 on held-out ones."""
     config = config or DetectorConfig()
     rng = np.random.default_rng(seed)
@@ -102,7 +107,7 @@ def train_detector(footage: Footage, budget: Budget, device: torch.device, confi
     detector.eval().requires_grad_(False)
     held = np.flatnonzero(footage.held_out)
     sample = held[:: max(1, len(held) // 600)]
-    best = max(((_f1(measure(detector, footage, sample, threshold=t)), t) for t in (0.15, 0.2, 0.25, 0.3, 0.4, 0.5)))
+    best = max((_f1(measure(detector, footage, sample, threshold=t)), t) for t in (0.15, 0.2, 0.25, 0.3, 0.4, 0.5))
     detector.threshold = best[1]
     return detector
 
@@ -139,8 +144,14 @@ def detect(detector: Detector, pixels: np.ndarray, *, threshold: float | None = 
     return found
 
 
-def measure(detector: Detector, footage: Footage, rows: np.ndarray, *, pixels: np.ndarray | None = None,
-            threshold: float | None = None) -> Score:  # fmt: skip
+def measure(
+    detector: Detector,
+    footage: Footage,
+    rows: np.ndarray,
+    *,
+    pixels: np.ndarray | None = None,
+    threshold: float | None = None,
+) -> Score:
     """Score detections against the recorded boxes of `rows`, on the recorded frames or on `pixels` in their place."""
     scores = []
     for start in range(0, len(rows), 64):

@@ -27,8 +27,10 @@ class Ring:
     @classmethod
     def empty(cls, config: TransformerConfig, batch: int, tokens: int, device: torch.device) -> Ring:
         shape = (config.time_layers, 2, batch, tokens, config.heads, config.context, config.head_width)
-        return cls(keys_values=torch.zeros(shape, device=device),
-                   frame=torch.full((batch, config.context), -1, dtype=torch.int64, device=device))  # fmt: skip
+        return cls(
+            keys_values=torch.zeros(shape, device=device),
+            frame=torch.full((batch, config.context), -1, dtype=torch.int64, device=device),
+        )
 
     def past(self, newest: Tensor) -> list[Past]:
         """What the frame `newest` (b,) may look back at, one entry for each time layer."""

@@ -123,8 +123,12 @@ class Dynamics(nn.Module):
         with torch.autocast(video.device.type, enabled=False):  # the output head stays fp32: it sets the picture
             clean = unpatch(self.video_out(video.float()), rows, columns, self.config.patch)
             agent = features[:, :, -1].float()
-            return Prediction(clean=clean, reward_logits=self.reward_head(agent),
-                              ending_logit=self.ending_head(agent).squeeze(-1), made=made)  # fmt: skip
+            return Prediction(
+                clean=clean,
+                reward_logits=self.reward_head(agent),
+                ending_logit=self.ending_head(agent).squeeze(-1),
+                made=made,
+            )
 
     def expected_reward(self, logits: Tensor) -> Tensor:
         """Shapes: (..., REWARD_BINS) -> (...)."""

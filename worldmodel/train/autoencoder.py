@@ -44,10 +44,16 @@ class AutoencoderTraining:
 
 
 def train_autoencoder(
-    network: Autoencoder, footage: Footage, budget: Budget, device: torch.device, config: AutoencoderTraining, *,
-    seed: int = 0, on_step: Callable[[int, Mapping[str, float]], None] = lambda step, figures: None,
+    network: Autoencoder,
+    footage: Footage,
+    budget: Budget,
+    device: torch.device,
+    config: AutoencoderTraining,
+    *,
+    seed: int = 0,
+    on_step: Callable[[int, Mapping[str, float]], None] = lambda step, figures: None,
     on_save: Callable[[Autoencoder], None] = lambda network: None,
-) -> Autoencoder:  # fmt: skip
+) -> Autoencoder:
     """Train within the budget and return the averaged network with its latents standardised."""
     rng = np.random.default_rng(seed)
     torch.manual_seed(seed)
@@ -79,8 +85,9 @@ def train_autoencoder(
     return average.network
 
 
-def reconstruction_loss(shown: Tensor, pixels: Tensor, weight: Tensor, config: AutoencoderTraining
-                        ) -> tuple[Tensor, dict[str, float]]:  # fmt: skip
+def reconstruction_loss(
+    shown: Tensor, pixels: Tensor, weight: Tensor, config: AutoencoderTraining
+) -> tuple[Tensor, dict[str, float]]:
     """Weighted L1 and L2, and L1 of neighbouring differences. Shapes: (b, 3, h, w) twice, (b, 1, h, w)."""
     error = shown - pixels
     plain = (weight * (error.abs() + error.square())).mean()
@@ -96,17 +103,25 @@ def standardise(network: Autoencoder, footage: Footage, device: torch.device, *,
     """Set the network's mean and std from training frames, so that its latents have unit variance."""
     rows = np.flatnonzero(~footage.held_out)
     rows = rows[:: max(1, len(rows) // samples)][:samples]
-    latents = torch.cat([
-        bounded(network.encoder(to_float(torch.from_numpy(footage.frames[part]).to(device))))
-        for part in np.array_split(rows, max(1, len(rows) // 64))
-    ])  # fmt: skip
+    latents = torch.cat(
+        [
+            bounded(network.encoder(to_float(torch.from_numpy(footage.frames[part]).to(device))))
+            for part in np.array_split(rows, max(1, len(rows) // 64))
+        ]
+    )
     network.mean.copy_(latents.mean((0, 2, 3))[:, None, None])
     network.std.copy_(latents.std((0, 2, 3))[:, None, None].clamp(min=1e-3))
 
 
 @torch.inference_mode()
-def encode_all(network: Autoencoder, footage: Footage, device: torch.device, *,
-               on_step: Callable[[int], None] = lambda done: None, keep_on: torch.device | None = None) -> Tensor:  # fmt: skip
+def encode_all(
+    network: Autoencoder,
+    footage: Footage,
+    device: torch.device,
+    *,
+    on_step: Callable[[int], None] = lambda done: None,
+    keep_on: torch.device | None = None,
+) -> Tensor:
     """Encode every frame. Shape (n, c, h/16, w/16) float16, on `keep_on` (default: main memory)."""
     pieces = []
     for start in range(0, len(footage), 128):
@@ -128,8 +143,9 @@ def reconstruct(network: Autoencoder, frames: np.ndarray, device: torch.device) 
     return np.concatenate(shown)
 
 
-def _batch(footage: Footage, rows: np.ndarray, config: AutoencoderTraining, device: torch.device
-           ) -> tuple[Tensor, Tensor]:  # fmt: skip
+def _batch(
+    footage: Footage, rows: np.ndarray, config: AutoencoderTraining, device: torch.device
+) -> tuple[Tensor, Tensor]:
     pixels = to_float(torch.from_numpy(footage.frames[rows]).to(device))
     before = to_float(torch.from_numpy(footage.frames[footage.previous_rows(rows)]).to(device))
     changed = ((pixels - before).abs().mean(1, keepdim=True) > 0.08).float()

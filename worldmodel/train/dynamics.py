@@ -85,12 +85,18 @@ class Latents:
 
 def gather_latents(footage: Footage, z: Tensor, device: torch.device) -> Latents:
     """Put a recording's latents and columns onto the training device."""
+
     def column(values: np.ndarray) -> Tensor:
         return torch.from_numpy(values.astype(np.float32)).to(device)
 
-    return Latents(z=z.to(device), actions=column(footage.actions), rewards=column(footage.rewards),
-                   ended=column(footage.terminated), first=torch.from_numpy(footage.first).to(device),
-                   care=object_cells(footage, (z.shape[-2], z.shape[-1])).to(device))  # fmt: skip
+    return Latents(
+        z=z.to(device),
+        actions=column(footage.actions),
+        rewards=column(footage.rewards),
+        ended=column(footage.terminated),
+        first=torch.from_numpy(footage.first).to(device),
+        care=object_cells(footage, (z.shape[-2], z.shape[-1])).to(device),
+    )
 
 
 def object_cells(footage: Footage, grid: tuple[int, int]) -> Tensor:
@@ -98,15 +104,25 @@ def object_cells(footage: Footage, grid: tuple[int, int]) -> Tensor:
     side = footage.frames.shape[1] // grid[0]
     cells = np.zeros((len(footage), *grid), np.float16)
     for row, _, x, y, width, height in footage.boxes:
-        cells[row, max(0, y) // side : (y + height - 1) // side + 1, max(0, x) // side : (x + width - 1) // side + 1] = 1
+        cells[
+            row, max(0, y) // side : (y + height - 1) // side + 1, max(0, x) // side : (x + width - 1) // side + 1
+        ] = 1
     return torch.from_numpy(cells)
 
 
 class DynamicsTrainer:
     """Owns the network in training, its average and its optimiser; `train` runs it for a budget."""
 
-    def __init__(self, network: Dynamics, data: Latents, starts: np.ndarray, device: torch.device,
-                 config: DynamicsTraining, *, seed: int = 0):  # fmt: skip
+    def __init__(
+        self,
+        network: Dynamics,
+        data: Latents,
+        starts: np.ndarray,
+        device: torch.device,
+        config: DynamicsTraining,
+        *,
+        seed: int = 0,
+    ):
         self.config = config
         self.network = network.to(device).train()
         self.average = Average(network, config.average)
@@ -114,16 +130,27 @@ class DynamicsTrainer:
         self._data = data
         self._starts = torch.from_numpy(starts).to(device)
         self._device = device
-        self._optimizer = torch.optim.AdamW(_groups(network), config.rate, betas=(0.9, 0.95),
-                                            fused=device.type == "cuda")  # fmt: skip
+        self._optimizer = torch.optim.AdamW(
+            _groups(network), config.rate, betas=(0.9, 0.95), fused=device.type == "cuda"
+        )
         self._random = torch.Generator(device).manual_seed(seed)
 
-    def train(self, budget: Budget, *, on_step: Callable[[int, Mapping[str, float]], None] = lambda step, figures: None,
-              on_save: Callable[[Dynamics], None] = lambda network: None) -> Dynamics:  # fmt: skip
+    def train(
+        self,
+        budget: Budget,
+        *,
+        on_step: Callable[[int, Mapping[str, float]], None] = lambda step, figures: None,
+        on_save: Callable[[Dynamics], None] = lambda network: None,
+    ) -> Dynamics:
         """Train until the budget is used and return the averaged network."""
         while budget.left_s > 0:
-            rate = learning_rate(self.step, budget.share, peak=self.config.rate, warmup=self.config.warmup,
-                                 decay_from=self.config.decay_from)  # fmt: skip
+            rate = learning_rate(
+                self.step,
+                budget.share,
+                peak=self.config.rate,
+                warmup=self.config.warmup,
+                decay_from=self.config.decay_from,
+            )
             for group in self._optimizer.param_groups:
                 group["lr"] = rate
             on_step(self.step, self.take_step(budget.share))
@@ -163,9 +190,13 @@ class DynamicsTrainer:
         clean = self._data.z[rows].float()
         level = self._levels(rows.shape)
         fresh = self._normal(clean.shape)
-        return Block(noised=_blend(clean, fresh, level), previous=self._previous(rows, clean),
-                     actions=self._data.actions[rows], level=level,
-                     step=torch.full_like(level, FINEST)), clean  # fmt: skip
+        return Block(
+            noised=_blend(clean, fresh, level),
+            previous=self._previous(rows, clean),
+            actions=self._data.actions[rows],
+            level=level,
+            step=torch.full_like(level, FINEST),
+        ), clean
 
     def _levels(self, shape: torch.Size) -> Tensor:
         """Half uniform, half nearly clean, the state in which frames serve as context."""
@@ -220,8 +251,9 @@ class DynamicsTrainer:
         target = torch.where(mask[..., None, None, None], reached, clean[:count])
         return torch.cat([target, clean[count:]])
 
-    def _losses(self, prediction: Prediction, target: Tensor, clean: Tensor, block: Block, bootstrapped: Tensor,
-                rows: Tensor) -> dict[str, Tensor]:  # fmt: skip
+    def _losses(
+        self, prediction: Prediction, target: Tensor, clean: Tensor, block: Block, bootstrapped: Tensor, rows: Tensor
+    ) -> dict[str, Tensor]:
         ramp = 0.9 * _tau(block.level) + 0.1
         weight = self._weight(rows, clean)
         error = (prediction.clean.float() - target).square() * weight * ramp

@@ -87,8 +87,12 @@ def load_footage(folder: str | Path, *, limit: int | None = None, seeds: range |
             break
     if not rows:
         raise RecordingError(f"Expected frames, got none (seeds {seeds}) - at {folder}")
-    return Footage(meta=meta, boxes=np.concatenate(boxes), names=tuple(names),
-                   **{name: np.concatenate(parts) for name, parts in columns.items()})  # fmt: skip
+    return Footage(
+        meta=meta,
+        boxes=np.concatenate(boxes),
+        names=tuple(names),
+        **{name: np.concatenate(parts) for name, parts in columns.items()},
+    )
 
 
 def _kept_boxes(objects: np.ndarray, shard_names: tuple[str, ...], names: list[str]) -> np.ndarray:

@@ -21,8 +21,9 @@ LICENCE = "Frames of Freedoom assets (BSD-3-Clause) rendered by ViZDoom (MIT)"
 # how a person reaches each of Doom's buttons
 _SOURCES = {
     "TURN_LEFT": ActionSource(name="TURN_LEFT", keys=("ArrowLeft", "KeyQ", "PadDpadLeft"), pad=("-PadRX",), mouse="-x"),
-    "TURN_RIGHT": ActionSource(name="TURN_RIGHT", keys=("ArrowRight", "KeyE", "PadDpadRight"), pad=("+PadRX",),
-                               mouse="+x"),
+    "TURN_RIGHT": ActionSource(
+        name="TURN_RIGHT", keys=("ArrowRight", "KeyE", "PadDpadRight"), pad=("+PadRX",), mouse="+x"
+    ),
     "MOVE_FORWARD": ActionSource(name="MOVE_FORWARD", keys=("ArrowUp", "KeyW", "PadDpadUp"), pad=("-PadLY",)),
     "MOVE_BACKWARD": ActionSource(name="MOVE_BACKWARD", keys=("ArrowDown", "KeyS", "PadDpadDown"), pad=("+PadLY",)),
     "MOVE_LEFT": ActionSource(name="MOVE_LEFT", keys=("KeyA",), pad=("-PadLX",)),
@@ -31,7 +32,7 @@ _SOURCES = {
     "USE": ActionSource(name="USE", keys=("KeyF", "Enter", "PadX")),
     "SPEED": ActionSource(name="SPEED", keys=("ShiftLeft", "PadLB")),
     "JUMP": ActionSource(name="JUMP", keys=("KeyC", "PadY")),
-}  # fmt: skip
+}
 # a scenario with only two directions is played with whichever pair of keys comes to hand
 _ALSO = {"TURN_LEFT": "KeyA", "TURN_RIGHT": "KeyD", "MOVE_LEFT": "ArrowLeft", "MOVE_RIGHT": "ArrowRight"}
 
@@ -59,15 +60,21 @@ class DoomConfig:
 class DoomWorld:
     """One ViZDoom scenario as a World. It cannot be saved: the game offers no exact state."""
 
-    def __init__(self, scenario: str, config: DoomConfig = DoomConfig()):  # noqa: B008 (frozen)
+    def __init__(self, scenario: str, config: DoomConfig = DoomConfig()):
         self.config = config
         self._game, self._buttons = _start_game(scenario, config)
         rate = config.tics and TICS_HZ / config.tics
         self.info = WorldInfo(
-            name=f"doom-{scenario.replace('_', '-')}", title=f"The real Doom: {scenario.replace('_', ' ')}",
-            width=config.width, height=config.height, rate_hz=rate, actions=_action_map(self._buttons),
-            sound_rate_hz=22050 if config.sound else 0, sound_channels=2 if config.sound else 0, licence=LICENCE,
-        )  # fmt: skip
+            name=f"doom-{scenario.replace('_', '-')}",
+            title=f"The real Doom: {scenario.replace('_', ' ')}",
+            width=config.width,
+            height=config.height,
+            rate_hz=rate,
+            actions=_action_map(self._buttons),
+            sound_rate_hz=22050 if config.sound else 0,
+            sound_channels=2 if config.sound else 0,
+            licence=LICENCE,
+        )
         self._index = -1
         self._pixels = np.zeros((config.height, config.width, 3), np.uint8)
         self._state: Any = None
@@ -97,8 +104,14 @@ class DoomWorld:
             self._pixels = self._screen()
         # ViZDoom shows nothing of the tic that ends an episode: the final observation is the one before it
         sound = self._heard() if not finished else np.zeros((self._samples, 2), np.int16)
-        return Frame(pixels=self._pixels, index=self._index, sound=sound, reward=reward,
-                     terminated=bool(terminated), truncated=bool(finished and not terminated))  # fmt: skip
+        return Frame(
+            pixels=self._pixels,
+            index=self._index,
+            sound=sound,
+            reward=reward,
+            terminated=bool(terminated),
+            truncated=bool(finished and not terminated),
+        )
 
     def configure(self, **settings: Any) -> None:
         if settings:
@@ -120,10 +133,16 @@ class DoomWorld:
         across, down = 256 / self.config.width, 192 / self.config.height
         seen = self._state.labels if self._state is not None and self.config.labels else ()
         return [
-            Box(name=label.object_name, x=int(label.x / across), y=int(label.y / down),
-                width=max(1, round(label.width / across)), height=max(1, round(label.height / down)))
-            for label in seen if label.object_name != "DoomPlayer"
-        ]  # fmt: skip
+            Box(
+                name=label.object_name,
+                x=int(label.x / across),
+                y=int(label.y / down),
+                width=max(1, round(label.width / across)),
+                height=max(1, round(label.height / down)),
+            )
+            for label in seen
+            if label.object_name != "DoomPlayer"
+        ]
 
     def variables(self) -> tuple[float, ...]:
         """VARIABLES now: health, ammunition, position (map units), angle (degrees), kills."""

@@ -33,13 +33,19 @@ class GymConfig:
 class GymWorld:
     """One Gymnasium environment as a World. Discrete actions become buttons, Box actions become axes."""
 
-    def __init__(self, env_id: str, config: GymConfig = GymConfig()):  # noqa: B008 (frozen)
+    def __init__(self, env_id: str, config: GymConfig = GymConfig()):
         self.config = config
         self._env = _make(env_id)
         actions, self._to_env = _translate(self._env.action_space, env_id, _meanings(self._env))
         rate = float(self._env.metadata.get("render_fps") or DEFAULT_RATE_HZ)
-        self.info = WorldInfo(name=env_id.split("/")[-1].lower()[:64], title=f"Gymnasium {env_id}",
-                              width=config.width, height=config.height, rate_hz=rate, actions=actions)  # fmt: skip
+        self.info = WorldInfo(
+            name=env_id.split("/")[-1].lower()[:64],
+            title=f"Gymnasium {env_id}",
+            width=config.width,
+            height=config.height,
+            rate_hz=rate,
+            actions=actions,
+        )
         self._index = -1
         self._over = False
 
@@ -57,8 +63,13 @@ class GymWorld:
         _, reward, terminated, truncated, _ = self._env.step(action)
         self._over = bool(terminated or truncated)
         self._index += 1
-        return Frame(pixels=self._picture(), index=self._index, reward=float(reward),
-                     terminated=bool(terminated), truncated=bool(truncated))  # fmt: skip
+        return Frame(
+            pixels=self._picture(),
+            index=self._index,
+            reward=float(reward),
+            terminated=bool(terminated),
+            truncated=bool(truncated),
+        )
 
     def configure(self, **settings: Any) -> None:
         if settings:
@@ -127,13 +138,24 @@ def _button(name: str, index: int) -> ActionSource:
 
 
 def _axes(count: int) -> ActionMap:
-    pairs = (("ArrowRight", "ArrowLeft", "+PadLX"), ("ArrowDown", "ArrowUp", "+PadLY"), ("KeyD", "KeyA", "+PadRX"),
-             ("KeyS", "KeyW", "+PadRY"))  # fmt: skip
+    pairs = (
+        ("ArrowRight", "ArrowLeft", "+PadLX"),
+        ("ArrowDown", "ArrowUp", "+PadLY"),
+        ("KeyD", "KeyA", "+PadRX"),
+        ("KeyS", "KeyW", "+PadRY"),
+    )
     sources = []
     for index in range(count):
         more, less, pad = pairs[index] if index < len(pairs) else ("", "", "")
-        sources.append(ActionSource(name=f"AXIS_{index}", kind="axis", keys=(more,) if more else (),
-                                    keys_back=(less,) if less else (), pad=(pad,) if pad else ()))  # fmt: skip
+        sources.append(
+            ActionSource(
+                name=f"AXIS_{index}",
+                kind="axis",
+                keys=(more,) if more else (),
+                keys_back=(less,) if less else (),
+                pad=(pad,) if pad else (),
+            )
+        )
     return ActionMap(sources=tuple(sources))
 
 

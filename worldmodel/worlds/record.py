@@ -135,10 +135,13 @@ class _GymGame:
         if self._hold <= 0:
             self._hold = int(self._rng.integers(1, 9 if self._rng.random() < 0.8 else 31))
             chosen = self._rng.integers(len(sources))
-            self._action = np.array([
-                self._rng.uniform(-1, 1) if source.kind == "axis" else float(index == chosen)
-                for index, source in enumerate(sources)
-            ], np.float32)  # fmt: skip
+            self._action = np.array(
+                [
+                    self._rng.uniform(-1, 1) if source.kind == "axis" else float(index == chosen)
+                    for index, source in enumerate(sources)
+                ],
+                np.float32,
+            )
         self._hold -= 1
         return self._action
 
@@ -250,7 +253,18 @@ def _episode(game: Game, seed: int) -> Any:
             return
 
 
-def _moment(game: Game, frame: Frame, action: np.ndarray, seed: int, *, first: bool = False, cut: bool = False) -> Moment:
-    return Moment(pixels=frame.pixels, action=action, reward=frame.reward, terminated=frame.terminated,
-                  truncated=frame.truncated or cut, first=first, seed=seed, sound=frame.sound,
-                  objects=game.objects(), variables=game.values())  # fmt: skip
+def _moment(
+    game: Game, frame: Frame, action: np.ndarray, seed: int, *, first: bool = False, cut: bool = False
+) -> Moment:
+    return Moment(
+        pixels=frame.pixels,
+        action=action,
+        reward=frame.reward,
+        terminated=frame.terminated,
+        truncated=frame.truncated or cut,
+        first=first,
+        seed=seed,
+        sound=frame.sound,
+        objects=game.objects(),
+        variables=game.values(),
+    )

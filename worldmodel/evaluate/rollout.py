@@ -1,0 +1,100 @@
+"""Open-loop rollouts: the same start and the same actions as the real game, dreamt in one batch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from inhabit.worldmodel.engine import Engine
+from inhabit.worldmodel.train.footage import Footage
+
+CONTEXT_FRAMES = 16
+"""Real frames that a rollout starts from."""
+
+HORIZONS = (1, 4, 16, 64)
+"""Frames ahead at which dream and reality are compared."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rollout:
+    """Dreams beside what really happened."""
+
+    rows: np.ndarray
+    """(b, n) rows of the footage that were dreamt."""
+    dreamt: np.ndarray
+    """(b, n, h, w, 3) uint8."""
+    last_seen: np.ndarray
+    """(b,) rows of the last real frame before each dream."""
+    reward: np.ndarray
+    """(b, n) float32."""
+    ending_chance: np.ndarray
+    """(b, n) float32."""
+
+
+def roll_out(
+    engine: Engine,
+    footage: Footage,
+    latents: Tensor,
+    starts: np.ndarray,
+    frames: int,
+    *,
+    steps: int = 2,
+    seed: int = 0,
+    shuffle_actions: bool = False,
+) -> Rollout:
+    """Dream `frames` frames after CONTEXT_FRAMES real ones, under the recorded actions.
+
+    Args:
+        latents: (n, c, h, w) of the whole footage.
+        starts: (b,) rows at which each window begins.
+        shuffle_actions: give each dream another dream's actions (what a model that ignores actions would not notice).
+    """
+    context = starts[:, None] + np.arange(CONTEXT_FRAMES)
+    rows = starts[:, None] + CONTEXT_FRAMES + np.arange(frames)
+    actions = torch.from_numpy(footage.actions[np.roll(rows, 1, axis=0) if shuffle_actions else rows])
+    key = torch.arange(len(starts)) + seed * 1_000_003
+    state = engine.begin(latents[torch.from_numpy(context)], torch.from_numpy(footage.actions[context]), key)
+    dreamt, reward, ending = [], [], []
+    for index in range(frames):
+        state, outcome = engine.step(state, actions[:, index], steps=steps)
+        dreamt.append(engine.show(state).cpu().numpy())
+        reward.append(outcome.reward.cpu().numpy())
+        ending.append(outcome.ending_chance.cpu().numpy())
+    return Rollout(
+        rows=rows,
+        dreamt=np.stack(dreamt, 1),
+        last_seen=context[:, -1],
+        reward=np.stack(reward, 1),
+        ending_chance=np.stack(ending, 1),
+    )
+
+
+def skill(rollout: Rollout, footage: Footage, horizon: int) -> tuple[float, float]:
+    """Skill over copying the last seen frame, 1 - MSE / MSE(copy), and PSNR in dB, at one horizon."""
+    real = footage.frames[rollout.rows[:, horizon - 1]].astype(np.float32)
+    copy = footage.frames[rollout.last_seen].astype(np.float32)
+    error = float(np.mean((rollout.dreamt[:, horizon - 1].astype(np.float32) - real) ** 2))
+    floor = float(np.mean((copy - real) ** 2))
+    return 1 - error / max(floor, 1e-9), psnr_db(error)
+
+
+def psnr_db(mse: float) -> float:
+    """Peak signal to noise ratio of 8-bit pixels."""
+    return 10 * float(np.log10(255.0**2 / max(mse, 1e-9)))
+
+
+def windows_for(footage: Footage, frames: int, count: int) -> np.ndarray:
+    """Up to `count` held-out starts, spread over the held-out episodes. Shape (<= count,)."""
+    starts = footage.windows(CONTEXT_FRAMES + frames, held_out=True, stride=1)
+    return starts[np.linspace(0, len(starts) - 1, min(count, len(starts))).astype(int)] if len(starts) else starts
+
+
+def side_by_side(rollout: Rollout, footage: Footage, session: int, horizons: tuple[int, ...]) -> list[list[np.ndarray]]:
+    """Two rows for a contact sheet: real frames above, dreamt ones below."""
+    at = [h - 1 for h in horizons if h <= rollout.rows.shape[1]]
+    last = footage.frames[rollout.last_seen[session]]
+    real = [last, *footage.frames[rollout.rows[session, at]]]
+    return [real, [last, *rollout.dreamt[session, at]]]

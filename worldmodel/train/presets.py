@@ -1,0 +1,85 @@
+"""Presets: sizes of a world, and how each is trained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from inhabit.bridge.errors import InhabitError
+from inhabit.worldmodel.omni.autoencoder import AutoencoderConfig
+from inhabit.worldmodel.omni.dynamics import DynamicsConfig
+from inhabit.worldmodel.omni.transformer import TransformerConfig
+from inhabit.worldmodel.train.autoencoder import AutoencoderTraining
+from inhabit.worldmodel.train.dynamics import DynamicsTraining
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Preset:
+    """One size of world."""
+
+    about: str
+    autoencoder: AutoencoderConfig = field(default_factory=AutoencoderConfig)
+    dynamics: DynamicsConfig = field(default_factory=DynamicsConfig)
+    autoencoder_training: AutoencoderTraining = field(default_factory=AutoencoderTraining)
+    dynamics_training: DynamicsTraining = field(default_factory=DynamicsTraining)
+
+
+_CODEC = AutoencoderConfig(blocks=(1, 1, 1))
+_GPU_CODEC_TRAINING = AutoencoderTraining(batch=256, rate=2e-3)
+
+PRESETS = {
+    "nano": Preset(
+        about="agents on a CPU: small and quick",
+        autoencoder=AutoencoderConfig(widths=(48, 96, 160), blocks=(1, 1, 1)),
+        dynamics=DynamicsConfig(transformer=TransformerConfig(width=128, layers=4, heads=2, hidden=344, time_every=2)),
+        dynamics_training=DynamicsTraining(batch=8),
+    ),
+    "tiny": Preset(about="people on a 2-core CPU; one token stands for 32x32 pixels", autoencoder=_CODEC),
+    "tiny-fine": Preset(
+        about="the same with four times the tokens, one for 16x16 pixels; for a GPU or much patience",
+        autoencoder=_CODEC,
+        dynamics=DynamicsConfig(patch=1),
+    ),
+    "small": Preset(
+        about="one GPU",
+        autoencoder=AutoencoderConfig(blocks=(2, 2, 2)),
+        dynamics=DynamicsConfig(
+            patch=1,
+            registers=4,
+            transformer=TransformerConfig(width=512, layers=8, heads=8, hidden=1376, context=96),
+        ),
+        dynamics_training=DynamicsTraining(batch=48, window=128, rate=4e-4, warmup=300),
+    ),
+    "large": Preset(
+        about="1080p on a GPU; for speed measurements",
+        autoencoder=AutoencoderConfig(blocks=(2, 2, 2)),
+        dynamics=DynamicsConfig(
+            patch=2,
+            registers=4,
+            transformer=TransformerConfig(width=768, layers=20, heads=12, hidden=2048, context=32),
+        ),
+    ),
+}
+
+
+def preset_for(name: str, *, width: int, height: int, actions: int, on_gpu: bool = False) -> Preset:
+    """A preset fitted to a world. Raises InhabitError for an unknown name or a size that does not fit.
+
+    Args:
+        on_gpu: train with batches that fill a GPU instead of two CPU cores.
+    """
+    if name not in PRESETS:
+        raise InhabitError(f"Expected a preset ({', '.join(PRESETS)}), got {name!r}")
+    preset = PRESETS[name]
+    cell = preset.autoencoder.factor * preset.dynamics.patch
+    if width % cell or height % cell:
+        raise InhabitError(
+            f"Expected a frame size that {cell} divides (preset {name}), got {width}x{height} - "
+            f"record again with another --size"
+        )
+    grid = (height // preset.autoencoder.factor, width // preset.autoencoder.factor)
+    dynamics = replace(preset.dynamics, grid=grid, actions=actions, latent_channels=preset.autoencoder.latent_channels)
+    fitted = replace(preset, dynamics=dynamics)
+    if not on_gpu:
+        return fitted
+    filled = replace(preset.dynamics_training, batch=max(64, preset.dynamics_training.batch), rate=6e-4)
+    return replace(fitted, autoencoder_training=_GPU_CODEC_TRAINING, dynamics_training=filled)

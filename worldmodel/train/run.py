@@ -1,0 +1,114 @@
+"""A training run: the folder beside a pack that holds what training needs to go on, and nothing that ships."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import torch
+from torch import Tensor, nn
+
+from inhabit.worldmodel.catalog import WORLD_JSON, PackError
+from inhabit.worldmodel.evaluate.detector import Detector
+from inhabit.worldmodel.pack import fill, load_pack, read_tensors, write_tensors
+
+
+class Progress(msgspec.Struct, kw_only=True):
+    """progress.json: what has been done, over all sessions."""
+
+    preset: str
+    recording: str
+    codec_minutes: float = 0.0
+    codec_passed: bool = False
+    codec: dict[str, float] = {}
+    """The codec's figures when it was last measured."""
+    dynamics_minutes: float = 0.0
+    dynamics_steps: int = 0
+    dynamics_frames: int = 0
+    detector_names: list[str] = []
+    detector_threshold: float = 0.3
+    machine: str = ""
+
+
+class Run:
+    """Where a run keeps its state. Everything is written beside and renamed."""
+
+    def __init__(self, pack_folder: Path, *, preset: str, recording: str):
+        self.pack_folder = pack_folder
+        self.folder = pack_folder.with_name(pack_folder.name + ".run")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.progress = self._load(preset, recording)
+
+    def save(self) -> None:
+        path = self.folder / "progress.json"
+        partial = path.with_suffix(".partial")
+        partial.write_bytes(msgspec.json.format(msgspec.json.encode(self.progress), indent=2))
+        partial.replace(path)
+
+    def keep(self, name: str, network: nn.Module) -> None:
+        """Keep a network's weights, in full precision."""
+        write_tensors(dict(network.state_dict()), self.folder / f"{name}.safetensors")
+
+    def resume(self, name: str, network: nn.Module) -> bool:
+        """Fill a network from this run, or else from the pack that is being improved. False when neither has it."""
+        if (self.folder / f"{name}.safetensors").is_file():
+            fill(network, self.folder / f"{name}.safetensors")
+            return True
+        shipped = {"dynamics-average": "dynamics", "autoencoder": "autoencoder"}.get(name)
+        if shipped and (self.pack_folder / WORLD_JSON).is_file():
+            with contextlib.suppress(PackError):  # a pack of another shape is not resumed but replaced
+                fill(network, self.pack_folder / f"{shipped}.safetensors")
+                return True
+        return False
+
+    def keep_detector(self, detector: Detector) -> None:
+        self.progress.detector_names = list(detector.names)
+        self.progress.detector_threshold = detector.threshold
+        self.keep("detector", detector)
+        self.save()
+
+    def resume_detector(self) -> Detector | None:
+        path = self.folder / "detector.safetensors"
+        if not path.is_file():
+            return None
+        detector = Detector(self.progress.detector_names)
+        fill(detector, path)
+        detector.threshold = self.progress.detector_threshold
+        return detector.eval().requires_grad_(False)
+
+    def keep_latents(self, latents: Tensor, rows: int) -> None:
+        write_tensors({"latents": latents, "rows": torch.tensor([rows])}, self.folder / "latents.safetensors")
+
+    def resume_latents(self, rows: int) -> Tensor | None:
+        """Latents of all frames, unless the recording has grown since."""
+        path = self.folder / "latents.safetensors"
+        if not path.is_file():
+            return None
+        tensors = read_tensors(path)
+        return tensors["latents"] if int(tensors["rows"][0]) == rows else None
+
+    def _load(self, preset: str, recording: str) -> Progress:
+        path = self.folder / "progress.json"
+        if path.is_file():
+            with contextlib.suppress(msgspec.DecodeError):
+                there = msgspec.json.decode(path.read_bytes(), type=Progress)
+                if there.preset != preset:
+                    raise PackError(
+                        f"Expected preset {there.preset!r}, which this run began with, got {preset!r} - "
+                        f"at {self.folder}; choose another -o, or delete that folder"
+                    )
+                return there
+        progress = Progress(preset=preset, recording=recording)
+        if (self.pack_folder / WORLD_JSON).is_file():
+            progress = self._from_pack(progress)
+        return progress
+
+    def _from_pack(self, progress: Progress) -> Progress:
+        """Go on where a finished pack stands: its codec has passed the gate already."""
+        training: dict[str, Any] = load_pack(self.pack_folder).file.training
+        if training.get("preset") != progress.preset:
+            return progress
+        known = {name: training[name] for name in Progress.__struct_fields__ if name in training}
+        return msgspec.convert({**msgspec.to_builtins(progress), **known}, Progress)
