@@ -1,0 +1,32 @@
+"""The pygame window: play a world, see what it costs, record it; with a screen or without one.
+
+    link = Link("toy", sidecar=Supervisor(["serve", "toy"]))
+    PlayLoop([Pane(link)]).run()
+"""
+
+try:
+    import pygame as _pygame  # noqa: F401
+except ImportError as error:
+    from inhabit.bridge.errors import MissingExtraError
+
+    raise MissingExtraError("pygame-ce", "window") from error
+
+from inhabit.bindings.window.headless import HeadlessOptions, record, use_dummy_display
+from inhabit.bindings.window.link import Link
+from inhabit.bindings.window.loop import PlayLoop, WindowOptions
+from inhabit.bindings.window.pane import Pane
+from inhabit.bindings.window.report import make_report, write_report
+from inhabit.bindings.window.screen import has_display
+
+__all__ = [
+    "HeadlessOptions",
+    "Link",
+    "Pane",
+    "PlayLoop",
+    "WindowOptions",
+    "has_display",
+    "make_report",
+    "record",
+    "use_dummy_display",
+    "write_report",
+]

@@ -1,0 +1,306 @@
+"""PlayLoop: events in, controls out, frames in, pictures out. The same loop with a screen and without one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pygame
+
+from inhabit.bindings.window.clip import Clip
+from inhabit.bindings.window.devices import Devices
+from inhabit.bindings.window.face import Face
+from inhabit.bindings.window.help import help_sections
+from inhabit.bindings.window.keys import window_keys
+from inhabit.bindings.window.pane import Pane
+from inhabit.bindings.window.screen import GAP_PX, Screen, opening_size
+from inhabit.bridge.controls import Controls
+from inhabit.bridge.errors import InhabitError
+from inhabit.bridge.frames import Frame
+from inhabit.bridge.pacing import Clock, monotonic_ns
+
+LISTEN_S = 0.004
+"""How long a turn waits for a frame before it looks at the devices again: what an input may wait here, s."""
+
+REDRAW_HZ = 60.0
+ANALOG_HZ = 120.0
+"""Mouse and stick motion is sent at most this often; keys and buttons go at once."""
+
+LEAVE_S = 3.0
+"""A second Escape within this time leaves, s."""
+
+FIRST_SIZE_PX = (960, 720)
+"""The window's size until its world has said how large it is."""
+
+Watcher = Callable[[pygame.Surface, Frame], None]
+"""Called with what the window shows of each new frame of the first pane, and that frame."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WindowOptions:
+    """How a window begins."""
+
+    title: str = "Inhabit"
+
+    scale: int = 0
+    """Whole magnification of the world's pixels; 0 takes the largest that leaves some desktop free."""
+
+    statistics: bool = False
+    """Begin with the statistics shown."""
+
+    hint: bool = True
+    """Show which keys to begin with."""
+
+    steps: int = 0
+    """Sampling steps to ask for; 0 leaves the world's own choice."""
+
+    folder: Path = Path(".")
+    """Where clips and screenshots go."""
+
+
+class PlayLoop:
+    """The window and everything in it. `turn()` never blocks for longer than a few milliseconds."""
+
+    def __init__(
+        self,
+        panes: Sequence[Pane],
+        options: WindowOptions | None = None,
+        *,
+        clock_ns: Clock = monotonic_ns,
+    ):
+        self.panes = tuple(panes)
+        self.options = options or WindowOptions()
+        self.screen = Screen(self.options.title, FIRST_SIZE_PX)
+        self.face = Face(self.screen)
+        self.face.statistics = self.options.statistics
+        self.devices = Devices()
+        self.watchers: list[Watcher] = []
+        self.clip: Clip | None = None
+        self.done = False
+        self._clock_ns = clock_ns
+        self._owned: dict[str, str] = {}
+        self._sized = False
+        self._sent_ns = self._drawn_ns = self._leaving_until_ns = 0
+        self._held = Controls()
+        self._waiting: Frame | None = None
+        self._fresh = self._screenshot = False
+        for pane in self.panes:
+            pane.start(clock_ns())
+
+    def run(self) -> None:
+        """Play until the person leaves."""
+        try:
+            while not self.done:
+                self.turn()
+        finally:
+            self.close()
+
+    def turn(self) -> None:
+        """Take what the devices did, send it, take a frame, draw."""
+        for event in pygame.event.get():
+            self._handle(event)
+        self._send()
+        self._receive()
+        self._draw()
+
+    def command(self, name: str) -> None:
+        """Do what one of the window's keys asks for (`keys.COMMANDS`); a refusal is shown, not raised."""
+        try:
+            self._command(name)
+        except InhabitError as error:
+            self.face.say(str(error), self._clock_ns())
+
+    def close(self) -> None:
+        """Finish a clip that is being written, let the worlds go and close the window."""
+        if self.clip:
+            self.clip.close()
+        for pane in self.panes:
+            pane.link.close()
+        self.devices.close()
+        self.screen.close()
+
+    def _handle(self, event: pygame.event.Event) -> None:
+        if event.type == pygame.QUIT:
+            self.done = True
+            return
+        if event.type in (pygame.WINDOWRESIZED, pygame.WINDOWSIZECHANGED):
+            self.screen.refresh()
+        if event.type == pygame.WINDOWFOCUSLOST:
+            self._capture(False)
+        name = self.devices.handle(event)
+        if name:
+            self.command(self._owned.get(name, ""))
+
+    def _command(self, name: str) -> None:
+        match name:
+            case "statistics":
+                self.face.statistics = not self.face.statistics
+            case "help":
+                self.face.turn_help()
+            case "mouse":
+                self._capture(not self.devices.captured)
+            case "reset":
+                self._reset()
+            case "pause":
+                self._pause()
+            case "record":
+                self._record()
+            case "fullscreen":
+                self.screen.toggle_fullscreen()
+            case "screenshot":
+                self._screenshot = True
+            case "escape":
+                self._escape()
+            case _ if name.startswith("steps"):
+                self._choose_steps(int(name.removeprefix("steps") or 0))
+
+    def _escape(self) -> None:
+        now_ns = self._clock_ns()
+        if self.devices.captured:
+            self._capture(False)
+        elif self.face.helping:
+            self.face.close_help()
+        elif now_ns < self._leaving_until_ns:
+            self.done = True
+        else:
+            self._leaving_until_ns = now_ns + int(LEAVE_S * 1e9)
+            self.face.say("Press Esc again to leave", now_ns, LEAVE_S)
+
+    def _capture(self, captured: bool) -> None:
+        if captured != self.devices.captured:
+            self.devices.captured = captured
+            self.screen.grab_mouse(captured)
+            self.face.say("The mouse steers, Esc frees it" if captured else "The mouse is free", self._clock_ns())
+
+    def _reset(self) -> None:
+        broken = [pane for pane in self.panes if pane.broken]
+        for pane in broken or self.panes:
+            if pane.state == "lost":
+                pane.link.retry()
+            elif pane.link.live:
+                pane.link.live.reset()
+        if not broken:
+            self.face.say("Begun again", self._clock_ns())
+
+    def _pause(self) -> None:
+        paused = any(pane.state == "paused" for pane in self.panes)
+        for pane in self.panes:
+            if pane.link.live and not pane.broken:
+                (pane.link.live.resume if paused else pane.link.live.pause)()
+
+    def _choose_steps(self, steps: int) -> None:
+        """Ask every world that can for a number of sampling steps; 0 is the next one after the last asked for."""
+        for pane in self.panes:
+            offered = pane.info.steps if pane.info else ()
+            wanted = steps or next((n for n in offered if n > pane.steps), offered[0] if offered else 0)
+            if pane.link.live and wanted in offered:
+                pane.link.live.configure(steps=wanted)
+                pane.steps = wanted
+                self.face.say(f"Sampling in {wanted} step{'s' if wanted > 1 else ''}", self._clock_ns())
+
+    def _record(self) -> None:
+        if self.clip:
+            self._finish_clip()
+        elif self.panes[0].info is None:
+            self.face.say("Nothing to record yet", self._clock_ns())
+        else:
+            self.record(self._file_name("mp4"))
+
+    def record(self, path: Path) -> None:
+        """Begin a clip of what the window shows, at its present size. Raises InhabitError if it cannot be written."""
+        info = self.panes[0].info
+        assert info is not None
+        size = self.face.worlds_size(self.panes)
+        self.clip = Clip(path, size, info.rate_hz)
+
+    def _finish_clip(self) -> None:
+        assert self.clip is not None
+        clip, self.clip = self.clip, None
+        clip.close()
+        self.face.say(f"Saved {clip.path} ({clip.seconds:.1f} s)", self._clock_ns())
+
+    def _file_name(self, ending: str) -> Path:
+        world = self.panes[0].link.name.rsplit("/", 1)[-1].replace(":", "-")
+        return self.options.folder / f"{world}-{time.strftime('%Y%m%d-%H%M%S')}.{ending}"
+
+    def _send(self) -> None:
+        now_ns = self._clock_ns()
+        rested = now_ns - self._sent_ns >= 1e9 / ANALOG_HZ
+        if self.devices.switched or (self.devices.moved and rested):
+            controls = self.devices.snapshot()
+            self._held = Controls(held=controls.held, axes=controls.axes)
+            self._sent_ns = now_ns
+            for pane in self.panes:
+                pane.send(controls, now_ns)
+        for pane in self.panes:
+            pane.catch_up(self._held, now_ns)
+
+    def _receive(self) -> None:
+        """Take the newest frame of every world; the first one that is up is waited for, so that an idle loop sleeps."""
+        before = [pane.state for pane in self.panes]
+        timeout_s = LISTEN_S
+        for number, pane in enumerate(self.panes):
+            frame = pane.turn(self._clock_ns(), timeout_s)
+            timeout_s = 0.0 if pane.link.live else timeout_s
+            if frame is not None:
+                pane.take(frame, self._clock_ns())
+                self._fresh = True
+                self._waiting = frame if number == 0 else self._waiting
+        if timeout_s:
+            time.sleep(timeout_s)
+        if before != [pane.state for pane in self.panes] or not self._sized:
+            self._settle()
+
+    def _settle(self) -> None:
+        """Fit the window and its keys to what the worlds are now."""
+        infos = [pane.info for pane in self.panes if pane.info]
+        info = infos[0] if infos else None
+        self._owned = window_keys(info.actions if info else None, info.steps if info else ())
+        if any(pane.broken for pane in self.panes):
+            self._owned["Enter"] = "reset"
+        self.devices.window_keys = frozenset(self._owned)
+        self.face.sections = help_sections(info.actions if info else None, self._owned)
+        if len(infos) == len(self.panes) and not self._sized:
+            self._sized = True
+            self._fit_window()
+            if self.options.hint:
+                self.face.hint(self._clock_ns())
+            if self.options.steps:
+                self._choose_steps(self.options.steps)
+
+    def _fit_window(self) -> None:
+        infos = [pane.info for pane in self.panes if pane.info]
+        width, height = max(info.width for info in infos), max(info.height for info in infos)
+        desktop = pygame.display.get_desktop_sizes()[0]
+        gaps = GAP_PX * (len(self.panes) - 1)
+        size = opening_size((width * len(self.panes), height), (desktop[0] - gaps, desktop[1]), self.options.scale)
+        self.screen.resize((size[0] + gaps, size[1]))
+
+    def _draw(self) -> None:
+        now_ns = self._clock_ns()
+        wanted = self._waiting is not None and bool(self.watchers or self.clip)
+        if now_ns - self._drawn_ns < 1e9 / REDRAW_HZ and not wanted:
+            return
+        picture = self.face.draw(
+            self.panes, now_ns, fresh=self._fresh, keep=wanted or self._screenshot,
+            recording_s=self.clip.seconds if self.clip else None,
+        )  # fmt: skip
+        self._drawn_ns = now_ns
+        frame, self._waiting, self._fresh = self._waiting, None, False
+        if picture is not None:
+            self._hand_out(picture, frame)
+
+    def _hand_out(self, picture: pygame.Surface, frame: Frame | None) -> None:
+        if self._screenshot:
+            self._screenshot = False
+            path = self._file_name("png")
+            pygame.image.save(picture, path)
+            self.face.say(f"Saved {path}", self._clock_ns())
+        if frame is None:
+            return
+        if self.clip:
+            self.clip.add(picture, frame)
+        for watcher in self.watchers:
+            watcher(picture, frame)

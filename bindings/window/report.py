@@ -1,0 +1,65 @@
+"""Report: what a client saw of a world's speed, as data for tables and for the next run to compare with."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+from pathlib import Path
+from typing import Any
+
+from inhabit.bindings.window.pane import Pane
+from inhabit.bridge.errors import InhabitError
+
+
+def make_report(pane: Pane) -> dict[str, Any]:
+    """Gather the figures of one world.
+
+    Units: `client.fps` frames that reached the window a second of real time, from the first to the last;
+    `input_to_frame_ms` from sending an input to the arrival of the first frame that shows it, each input once, null
+    when nothing was pressed; `first_frame_s` from opening the window to the first frame.
+    """
+    points = pane.log.percentiles_ms(50, 95, 99, last=None)
+    info = pane.info
+    return {
+        "world": pane.link.name,
+        "rate_hz": info.rate_hz if info else None,
+        "size_px": [info.width, info.height] if info else None,
+        "steps": pane.steps or None,
+        "client": {"fps": round(pane.mean_fps, 3)},
+        "input_to_frame_ms": None if points is None else dict(zip(("p50", "p95", "p99"), (round(p, 3) for p in points))),
+        "inputs": pane.log.count,
+        "frames": pane.frames,
+        "dropped": pane.dropped,
+        "first_frame_s": round(pane.first_frame_s, 3) if pane.frames else None,
+        "machine": machine(),
+    }
+
+
+def write_report(path: Path, report: dict[str, Any]) -> None:
+    """Write a report as JSON. Raises InhabitError when the file cannot be written."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(report, indent=2) + "\n")
+    except OSError as error:
+        raise InhabitError(f"Cannot write {path}: {error.strerror or error}, choose another folder") from error
+
+
+def machine() -> dict[str, Any]:
+    """Name this machine well enough to compare figures."""
+    return {
+        "cpu": _cpu_name(),
+        "cores": os.cpu_count(),
+        "system": f"{platform.system()} {platform.release()}",
+        "python": ".".join(map(str, sys.version_info[:3])),
+    }
+
+
+def _cpu_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:  # only Linux has it
+        return platform.processor() or platform.machine()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
