@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import msgspec
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from inhabit.bridge.world import WorldInfo
@@ -109,7 +109,7 @@ def half(network: nn.Module) -> dict[str, Tensor]:
 def write_tensors(tensors: dict[str, Tensor], path: Path) -> None:
     """Write safetensors beside and rename."""
     partial = path.with_suffix(f".{os.getpid()}.partial")
-    save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, partial)
+    partial.write_bytes(save({name: value.detach().cpu().contiguous() for name, value in tensors.items()}))
     partial.replace(path)
 
 

@@ -72,7 +72,7 @@ class Transformer(nn.Module):
         super().__init__()
         self.config = config
         self.layers = nn.ModuleList(Layer(config, time=config.is_time(i)) for i in range(config.layers))
-        self.norm = nn.RMSNorm(config.width)
+        self.norm = Norm(config.width)
 
     def forward(self, x: Tensor, space_angles: Tensor, past: list[Past] | None = None) -> tuple[Tensor, list[Tensor]]:
         """Run all layers.
@@ -97,6 +97,13 @@ class Transformer(nn.Module):
         return self.norm(x), made
 
 
+class Norm(nn.RMSNorm):
+    """RMSNorm that keeps its input's type, so that the fused kernel runs under autocast (it accumulates in fp32)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.rms_norm(x, self.normalized_shape, self.weight.to(x.dtype), self.eps)
+
+
 class Layer(nn.Module):
     """Attention over space or time, then a SwiGLU. Starts as the identity (zero output projections)."""
 
@@ -105,12 +112,12 @@ class Layer(nn.Module):
         self.config = config
         self.is_time = time
         width, hidden = config.width, config.hidden
-        self.attention_norm = nn.RMSNorm(width)
+        self.attention_norm = Norm(width)
         self.qkv = nn.Linear(width, 3 * width, bias=False)
-        self.query_norm = nn.RMSNorm(config.head_width)
-        self.key_norm = nn.RMSNorm(config.head_width)
+        self.query_norm = Norm(config.head_width)
+        self.key_norm = Norm(config.head_width)
         self.attention_out = nn.Linear(width, width, bias=False)
-        self.mlp_norm = nn.RMSNorm(width)
+        self.mlp_norm = Norm(width)
         self.mlp_in = nn.Linear(width, 2 * hidden, bias=False)
         self.mlp_out = nn.Linear(hidden, width, bias=False)
         nn.init.zeros_(self.attention_out.weight)

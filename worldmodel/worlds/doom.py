@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -196,6 +198,8 @@ def _start_game(scenario: str, config: DoomConfig) -> tuple[Any, tuple[str, ...]
         raise WorldError(f"Expected a ViZDoom scenario ({', '.join(scenarios())}), got {scenario!r}")
     game = vzd.DoomGame()
     game.load_config(str(path))
+    # else ViZDoom writes its settings into whatever folder the user is in
+    game.set_doom_config_path(str(Path(tempfile.gettempdir()) / f"inhabit-vizdoom-{os.getpid()}.ini"))
     game.set_window_visible(False)
     game.set_mode(vzd.Mode.PLAYER)
     game.set_screen_resolution(vzd.ScreenResolution.RES_256X192)

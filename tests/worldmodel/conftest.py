@@ -1,0 +1,63 @@
+"""A small untrained pack: random weights show every path that trained ones take."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+
+@pytest.fixture(scope="session")
+def small_pack():
+    """A pack of a 64x64 world with a network of a few thousand weights, none of them zero."""
+    from inhabit.bridge.controls import ActionMap, ActionSource
+    from inhabit.bridge.world import WorldInfo
+    from inhabit.worldmodel.omni.autoencoder import Autoencoder, AutoencoderConfig
+    from inhabit.worldmodel.omni.dynamics import Dynamics, DynamicsConfig
+    from inhabit.worldmodel.omni.transformer import TransformerConfig
+    from inhabit.worldmodel.pack import Pack, Starts, WorldFile
+
+    torch.manual_seed(0)
+    codec = AutoencoderConfig(latent_channels=8, widths=(8, 16, 16), blocks=(1, 1, 1))
+    sizes = TransformerConfig(width=32, layers=4, heads=2, hidden=48, time_every=2, context=6)
+    dynamics = DynamicsConfig(transformer=sizes, latent_channels=8, grid=(4, 4), actions=3)
+    info = WorldInfo(
+        name="small",
+        width=64,
+        height=64,
+        rate_hz=20.0,
+        steps=(1, 2, 4),
+        actions=ActionMap(
+            sources=(
+                ActionSource(name="LEFT", keys=("ArrowLeft",)),
+                ActionSource(name="RIGHT", keys=("ArrowRight",)),
+                ActionSource(name="FIRE", keys=("Space",)),
+            )
+        ),
+    )
+    networks = Autoencoder(codec), Dynamics(dynamics)
+    for network in networks:
+        for weight in network.parameters():
+            if weight.ndim > 1:
+                torch.nn.init.normal_(weight, std=0.1)
+    file = WorldFile(info=info, source="test", autoencoder=codec, dynamics=dynamics)
+    starts = Starts(latents=torch.randn(4, 5, 8, 4, 4).half(), actions=torch.zeros(4, 5, 3))
+    return Pack(file=file, autoencoder=networks[0], dynamics=networks[1], starts=starts)
+
+
+@pytest.fixture
+def engine(small_pack):
+    from inhabit.worldmodel.engine import Engine
+
+    return Engine(small_pack.autoencoder, small_pack.dynamics)
+
+
+@pytest.fixture
+def pack_folder(small_pack, tmp_path: Path) -> Path:
+    from inhabit.worldmodel.pack import save_pack
+
+    folder = tmp_path / "small"
+    save_pack(small_pack, folder)
+    return folder

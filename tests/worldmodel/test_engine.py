@@ -1,0 +1,141 @@
+"""The engine's promises: streaming equals training, sessions do not feel each other, nothing grows, state is a value."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from inhabit.bridge.errors import WorldError
+from inhabit.worldmodel.engine import State
+from inhabit.worldmodel.omni.dynamics import CONTEXT_LEVEL, K_MAX, Block
+from inhabit.worldmodel.response import noise
+
+
+def begin(engine, keys, start=slice(0, 1), frames=5) -> State:
+    torch.manual_seed(1)
+    latents = torch.randn(8, frames, 8, 4, 4)[start].expand(len(keys), -1, -1, -1, -1)
+    return engine.begin(latents, torch.zeros(len(keys), frames, 3), torch.tensor(keys))
+
+
+def run(engine, state, frames, steps=2, action=(1.0, 0.0, 0.0)):
+    for _ in range(frames):
+        state, outcome = engine.step(state, torch.tensor(action).expand(len(state), -1), steps=steps)
+    return state, outcome
+
+
+def test_streaming_with_a_cache_equals_one_pass_over_the_whole_window(engine, small_pack):
+    """What training computes in parallel is what the fused commit and the ring compute one frame at a time."""
+    torch.manual_seed(2)
+    frames = 5  # within the context, so that both see the same past
+    clean = torch.randn(1, frames, 8, 4, 4)
+    actions = torch.randn(1, frames, 3).clamp(-1, 1)
+    noised, previous = torch.randn_like(clean), torch.randn_like(clean)
+    level = torch.tensor([[CONTEXT_LEVEL] * (frames - 1) + [0]])
+    step = torch.tensor([[3] * (frames - 1) + [1]])
+    block = Block(noised=noised, previous=previous, actions=actions, level=level, step=step)
+    with torch.inference_mode():
+        whole = engine.dynamics(block)
+        head = Block(**{name: getattr(block, name)[:, : frames - 2] for name in Block.__slots__})
+        state = engine.begin(clean, actions, torch.tensor([0]))
+        ring = state.ring.__class__.empty(small_pack.file.dynamics.transformer, 1, 9, engine.device)
+        made = engine.dynamics(head).made
+        for frame in range(frames - 2):
+            ring = ring.commit(torch.tensor([frame]), [layer[:, :, :, :, frame] for layer in made])
+        tail = Block(**{name: getattr(block, name)[:, frames - 2 :] for name in Block.__slots__})
+        streamed = engine.dynamics(tail, ring.past(torch.tensor([frames - 1])))
+    torch.testing.assert_close(streamed.clean[:, -1], whole.clean[:, -1], atol=2e-5, rtol=1e-4)
+    torch.testing.assert_close(streamed.ending_logit[:, -1], whole.ending_logit[:, -1], atol=2e-5, rtol=1e-4)
+
+
+def test_the_ring_never_grows_and_holds_the_newest_frames(engine):
+    state = begin(engine, [5])
+    shape = state.ring.keys_values.shape
+    state, _ = run(engine, state, 20)
+    assert state.ring.keys_values.shape == shape
+    newest = int(state.frame)  # not yet committed
+    assert sorted(state.ring.frame[0].tolist()) == list(range(newest - 6, newest))
+
+
+@pytest.mark.parametrize("steps", [1, 2, 4])
+def test_every_number_of_steps_runs_and_can_change_on_the_way(engine, steps):
+    state = begin(engine, [1])
+    state, _ = run(engine, state, 2, steps=steps)
+    state, outcome = run(engine, state, 2, steps=2)
+    assert torch.isfinite(state.latents).all()
+    assert 0 <= float(outcome.ending_chance) <= 1
+    assert engine.show(state).shape == (1, 64, 64, 3)
+
+
+def test_a_wrong_number_of_steps_is_refused_by_name(engine):
+    with pytest.raises(WorldError, match="got 3"):
+        engine.step(begin(engine, [1]), torch.zeros(1, 3), steps=3)
+
+
+def test_noise_depends_on_the_session_alone():
+    keys = torch.tensor([7, 8, 9])
+    batch = noise.normal(keys, torch.tensor([3, 3, 5]), 0, (8, 4, 4))
+    alone = noise.normal(keys[1:2], torch.tensor([3]), 0, (8, 4, 4))
+    assert torch.equal(batch[1:2], alone)
+    assert not torch.equal(batch[0], batch[1])
+    assert not torch.equal(alone, noise.normal(keys[1:2], torch.tensor([4]), 0, (8, 4, 4)))
+    assert not torch.equal(alone, noise.normal(keys[1:2], torch.tensor([3]), 1, (8, 4, 4)))
+
+
+def test_noise_is_standard_normal():
+    drawn = noise.normal(torch.arange(64), torch.arange(64), 0, (1024,))
+    assert abs(float(drawn.mean())) < 0.02
+    assert abs(float(drawn.std()) - 1) < 0.02
+    assert abs(float((drawn.abs() < 1).float().mean()) - 0.6827) < 0.01
+    neighbours = (drawn[:, 1:] * drawn[:, :-1]).mean()
+    assert abs(float(neighbours)) < 0.02
+
+
+def test_a_sessions_future_does_not_depend_on_its_neighbours(engine):
+    """At one batch size the bits agree whoever the neighbours are; across batch sizes only rounding differs."""
+    mine, stranger, other = 41, 42, 77
+    together, _ = run(engine, begin(engine, [mine, stranger]), 12)
+    elsewhere, _ = run(engine, begin(engine, [mine, other]), 12)
+    alone, _ = run(engine, begin(engine, [mine]), 12)
+    assert torch.equal(together.latents[0], elsewhere.latents[0])
+    torch.testing.assert_close(together.latents[0], alone.latents[0], atol=1e-3, rtol=1e-3)
+    assert not torch.equal(together.latents[0], together.latents[1])
+
+
+def test_sessions_of_one_batch_may_be_at_different_frames(engine):
+    """A session that joins late continues as it would have on its own."""
+    early, _ = run(engine, begin(engine, [3]), 9)
+    late = begin(engine, [4])
+    joined = State(
+        ring=early.ring.__class__(
+            keys_values=torch.cat([early.ring.keys_values, late.ring.keys_values], 2),
+            frame=torch.cat([early.ring.frame, late.ring.frame]),
+        ),
+        **{
+            n: torch.cat([getattr(early, n), getattr(late, n)]) for n in ("latents", "before", "action", "frame", "key")
+        },
+    )
+    joined, _ = run(engine, joined, 4)
+    alone, _ = run(engine, late, 4)
+    torch.testing.assert_close(joined.latents[1], alone.latents[0], atol=1e-3, rtol=1e-3)
+
+
+def test_step_leaves_the_given_state_alone(engine):
+    state = begin(engine, [1])
+    kept = state.ring.keys_values.clone(), state.latents.clone()
+    run(engine, state, 1)
+    assert torch.equal(kept[0], state.ring.keys_values)
+    assert torch.equal(kept[1], state.latents)
+
+
+def test_a_fork_goes_its_own_way_and_the_original_goes_on(engine):
+    state, _ = run(engine, begin(engine, [1]), 3)
+    forks = state.select(torch.tensor([0, 0]))
+    left, _ = engine.step(forks, torch.tensor([[1.0, 0, 0], [0, 1.0, 0]]))
+    assert not torch.equal(left.latents[0], left.latents[1])
+    straight, _ = engine.step(state.select(torch.tensor([0, 0])), torch.tensor([[1.0, 0, 0], [1.0, 0, 0]]))
+    assert torch.equal(straight.latents[0], left.latents[0])
+    assert torch.equal(straight.latents[0], straight.latents[1])
+
+
+def test_the_level_grid_holds_every_schedule():
+    for steps in (1, 2, 4):
+        assert K_MAX % steps == 0
