@@ -1,9 +1,10 @@
-"""The engine's promises: streaming equals training, sessions do not feel each other, nothing grows, state is a value."""
+"""The engine: streaming equals training, sessions do not feel each other, nothing grows, a state is a value."""
 
 from __future__ import annotations
 
 import pytest
 import torch
+
 from inhabit.bridge.errors import WorldError
 from inhabit.worldmodel.engine import State
 from inhabit.worldmodel.omni.dynamics import CONTEXT_LEVEL, K_MAX, Block

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+
 from inhabit.bridge.controls import Controls
 from inhabit.bridge.errors import WorldError
 from inhabit.bridge.world import check_world

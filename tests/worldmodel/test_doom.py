@@ -1,0 +1,114 @@
+"""The real Doom behind the contract of a world, and recordings of it."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+pytest.importorskip("vizdoom", reason='needs pip install "inhabit[doom]"')
+
+from inhabit.bridge.controls import Controls
+from inhabit.bridge.errors import WorldError
+from inhabit.bridge.world import check_world
+from inhabit.worldmodel.recordings import read_meta, read_shards
+from inhabit.worldmodel.train.footage import load_footage
+from inhabit.worldmodel.worlds.doom import DoomWorld, scenarios, shrink
+from inhabit.worldmodel.worlds.doom_policies import DoomPlayer, Sight
+from inhabit.worldmodel.worlds.record import RecordConfig, record
+
+
+def test_the_real_game_keeps_the_contract_of_a_world():
+    check_world(DoomWorld("defend_the_center"), save=False)
+
+
+def test_turning_left_and_right_are_opposites():
+    world = DoomWorld("defend_the_center")
+    turned = {}
+    for name in ("TURN_LEFT", "TURN_RIGHT"):
+        world.reset(seed=3)
+        before = world.variables()[4]
+        action = tuple(float(name == button) for button in world.info.actions.names)
+        for _ in range(3):
+            world.step(Controls(action=action))
+        turned[name] = (world.variables()[4] - before + 180) % 360 - 180
+    world.close()
+    assert turned["TURN_LEFT"] > 2
+    assert turned["TURN_RIGHT"] < -2
+
+
+def test_an_unknown_scenario_lists_the_known_ones():
+    with pytest.raises(WorldError, match="defend_the_center.*got 'nowhere'"):
+        DoomWorld("nowhere")
+    assert "my_way_home" in scenarios()
+
+
+def test_shrinking_averages_blocks():
+    pixels = np.zeros((4, 4, 3), np.uint8)
+    pixels[:2, :2] = [[[0, 10, 255]] * 2, [[2, 20, 255]] * 2]
+    assert shrink(pixels, 2, 2)[0, 0].tolist() == [1, 15, 255]
+
+
+def test_players_are_seeded_and_a_fifth_random():
+    buttons = ("TURN_LEFT", "TURN_RIGHT", "ATTACK")
+    players = [DoomPlayer(buttons, 128, seed) for seed in (1, 1, 2)]
+    sight = Sight(boxes=(), stuck=False)
+    plays = [np.array([player.action(sight) for _ in range(600)]) for player in players]
+    assert np.array_equal(plays[0], plays[1])
+    assert not np.array_equal(plays[0], plays[2])
+    both = np.concatenate([plays[0], plays[2]])
+    odd = (both[:, 0] > 0) & (both[:, 1] > 0)  # left and right at once is a thing that only chance does
+    assert odd.mean() > 0.01
+    assert (both.sum(0) > 0).all()
+
+
+def test_recording_holds_what_was_played(tmp_path):
+    config = RecordConfig(source="doom:defend_the_center", frames=400, folder=tmp_path / "r", workers=2)
+    assert record(config) >= 400
+    meta = read_meta(config.folder)
+    assert (meta.world.width, meta.world.height, meta.world.rate_hz) == (128, 96, 17.5)
+    footage = load_footage(config.folder)
+    assert len(footage) >= 400
+    assert footage.first.sum() >= 2
+    assert len(footage.boxes) > 0
+    assert set(footage.names) <= {"Demon", "MarineChainsawVzd"}
+    assert footage.actions[footage.first].sum() == 0
+    assert {int(seed) % 2 for seed in footage.seeds} == {0, 1}
+    shard = next(read_shards(config.folder))
+    assert shard.sound_end[-1] == len(shard.sound)
+    assert abs(len(shard.sound) - len(shard) * 22050 * 2 / 35) <= 1260 * 4
+
+
+def test_extending_continues_with_new_seeds(tmp_path):
+    for frames in (150, 300):
+        record(RecordConfig(source="doom:basic", frames=frames, folder=tmp_path / "r", workers=1, sound=False))
+    footage = load_footage(tmp_path / "r")
+    starts = footage.seeds[footage.first]
+    assert len(set(starts.tolist())) == len(starts)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT")
+def test_ctrl_c_leaves_a_valid_recording(tmp_path):
+    command = [sys.executable, "-m", "inhabit.commands", "record", "doom:defend_the_center", "-o", str(tmp_path / "r")]
+    process = subprocess.Popen([*command, "--frames", "200000"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    time.sleep(12)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert b"Traceback" not in errors
+    assert len(load_footage(tmp_path / "r")) > 0
+
+
+def test_the_same_seed_replays_the_same_game():
+    world = DoomWorld("defend_the_center")
+    runs = []
+    for _ in range(2):
+        world.reset(seed=12)
+        runs.append([world.step(Controls(action=(1, 0, 1))).pixels for _ in range(10)])
+    world.close()
+    assert all(np.array_equal(a, b) for a, b in zip(*runs, strict=True))
