@@ -42,7 +42,7 @@ def test_turning_left_and_right_are_opposites():
 
 
 def test_an_unknown_scenario_lists_the_known_ones():
-    with pytest.raises(WorldError, match="defend_the_center.*got 'nowhere'"):
+    with pytest.raises(WorldError, match=r"defend_the_center.*got 'nowhere'"):
         DoomWorld("nowhere")
     assert "my_way_home" in scenarios()
 

@@ -1,4 +1,4 @@
-"""The engine: streaming equals training, sessions do not feel each other, nothing grows, a state is a value."""
+"""The engine: streaming equals training, sessions ignore each other, nothing grows, a state is a value."""
 
 from __future__ import annotations
 
