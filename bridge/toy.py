@@ -71,7 +71,10 @@ class ToyWorld:
         return msgspec.msgpack.encode(self._state)
 
     def restore(self, state: bytes) -> None:
-        self._state = msgspec.msgpack.decode(state, type=ToyState)
+        try:
+            self._state = msgspec.msgpack.decode(state, type=ToyState)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise WorldError(f"Expected a state that save() of this world gave, got {len(state)} bytes") from error
 
     def close(self) -> None:
         self._state = None

@@ -1,0 +1,384 @@
+"""Worlds at the other end of a wire: RemoteWorld for agents (lock-step), LiveWorld for people (free-running).
+
+Both are single-threaded and do their work while they are called. What they say and hear is link.py.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Self
+
+from inhabit.bridge.codec import Packet, WireError, decode_from_server, encode
+from inhabit.bridge.controls import Controls
+from inhabit.bridge.errors import LocalProtocolError, RemoteProtocolError, WorldError
+from inhabit.bridge.fields import Channel, Mode, WireControls
+from inhabit.bridge.frames import Frame
+from inhabit.bridge.inputs import to_wire
+from inhabit.bridge.link import Link, LinkState, read_frame
+from inhabit.bridge.messages import (
+    Error,
+    Message,
+    Pause,
+    Prompt,
+    Reset,
+    Restore,
+    Resume,
+    Save,
+    Set,
+    Step,
+    Stepped,
+)  # fmt: skip
+from inhabit.bridge.pacing import NS_PER_MS, NS_PER_S, Clock, Recent, monotonic_ns
+from inhabit.bridge.transport import ClientTransport, ZmqClient
+from inhabit.bridge.world import WorldInfo
+
+Connect = Callable[[str], ClientTransport]
+
+WAIT_S = 0.02
+"""Longest sleep while something is awaited: keep-alives must go out in between."""
+
+FPS_WINDOW_NS = 2 * NS_PER_S
+
+
+class Line:
+    """A link and the transport under it."""
+
+    def __init__(
+        self,
+        endpoint: str,
+        *,
+        mode: Mode,
+        client: str,
+        timeout_s: float,
+        connect: Connect,
+        clock: Clock,
+        epoch: int = 0,
+    ):
+        self.clock = clock
+        self._transport = connect(endpoint)
+        self.link = Link(
+            endpoint=endpoint, mode=mode, client=client, timeout_ns=round(timeout_s * NS_PER_S), now_ns=clock(),
+            epoch=epoch,
+        )  # fmt: skip
+
+    def pump(self) -> int:
+        """Hear everything that has arrived, say everything that is due. Returns the time."""
+        while (arrived := self._transport.receive()) is not None:
+            try:
+                self.link.receive(decode_from_server(arrived[1]), self.clock())
+            except WireError as error:
+                self.link.breach(str(error))
+        now_ns = self.clock()
+        self.link.flush(self._send, now_ns)
+        return now_ns
+
+    def wait(self, timeout_s: float) -> None:
+        """Sleep until something arrives, or for a short while."""
+        self._transport.wait(min(WAIT_S, max(0.0, timeout_s)))
+
+    def close(self) -> None:
+        self.link.close(self._send)
+        self._transport.close()
+
+    def _send(self, channel: Channel, packet: Packet) -> bool:
+        return self._transport.send(channel, encode(packet.message, *packet.payload)) == "sent"
+
+
+def wire_controls(controls: Controls) -> WireControls:
+    """Write controls for the wire. Raises LocalProtocolError for a name that is not a standard one."""
+    try:
+        return to_wire(controls)
+    except (ValueError, TypeError) as error:
+        raise LocalProtocolError(f"Cannot send controls: {error}") from error
+
+
+class RemoteWorld:
+    """A World in a sidecar, in lock-step: it moves only when told to, and every call returns or raises in time.
+
+    Args:
+        endpoint: where the sidecar listens, such as "tcp://127.0.0.1:5555".
+        client: our name in the sidecar's log.
+        timeout_s: longest wait of the constructor and of each call, seconds.
+
+    Raises:
+        WorldError: the sidecar does not answer, is full, hangs, or its world said no.
+        RemoteProtocolError: what answers does not speak this protocol.
+    """
+
+    def __init__(
+        self,
+        endpoint: str,
+        *,
+        client: str = "inhabit",
+        timeout_s: float = 30.0,
+        connect: Connect = ZmqClient,
+        clock: Clock = monotonic_ns,
+    ):
+        self._timeout_s = timeout_s
+        self._line = Line(endpoint, mode="lockstep", client=client, timeout_s=timeout_s, connect=connect, clock=clock)
+        self._begun = self._closed = False
+        try:
+            self._wait_until(lambda: self._line.link.info is not None, "WELCOME")
+        except BaseException:
+            self.close()
+            raise
+        assert self._line.link.info is not None
+        self.info: WorldInfo = self._line.link.info
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Frame:
+        now_ns = self._line.clock()
+        answer = self._ask(lambda request: Reset(request=request, seed=seed, options=options or {}, t_ns=now_ns))
+        self._begun = True
+        return self._frame(answer)
+
+    def step(self, controls: Controls) -> Frame:
+        if not self._begun:
+            raise WorldError("Cannot call step() before reset()")
+        said, now_ns = wire_controls(controls), self._line.clock()
+        return self._frame(self._ask(lambda request: Step(request=request, t_ns=now_ns, controls=said)))
+
+    def configure(self, **settings: Any) -> None:
+        self._ask(lambda request: Set(request=request, settings=settings))
+
+    def save(self) -> bytes:
+        answer = self._ask(lambda request: Save(request=request))
+        if not answer.payload:
+            raise RemoteProtocolError("Expected the state as a part after ACK, got none")
+        return bytes(answer.payload[0])
+
+    def restore(self, state: bytes) -> None:
+        self._ask(lambda request: Restore(request=request), state)
+        self._begun = True
+
+    def close(self) -> None:
+        """Give the place back. Calling it twice is fine."""
+        if not self._closed:
+            self._closed = True
+            self._line.close()
+
+    def _ask(self, make: Callable[[int], Message], *payload: bytes) -> Packet:
+        """Send a request and wait for its answer. Raises WorldError when the world says no."""
+        link = self._line.link
+        if self._closed:
+            raise LocalProtocolError("Cannot use a RemoteWorld after close(): open a new one")
+        request = link.request(make, *payload)
+        name = type(make(request)).__name__.upper()
+        answers: list[Packet] = []
+
+        def arrived() -> bool:
+            answer = link.take_answer(request)
+            answers.extend([] if answer is None else [answer])
+            return answer is not None
+
+        self._wait_until(arrived, f"the answer to {name}")
+        message = answers[0].message
+        if isinstance(message, Error):
+            raise WorldError(message.message)
+        return answers[0]
+
+    def _wait_until(self, happened: Callable[[], bool], what: str) -> None:
+        begun_ns = self._line.clock()
+        while True:
+            now_ns = self._line.pump()
+            if happened():
+                return
+            if self._line.link.over:
+                raise WorldError(self._line.link.reason)
+            left_s = self._timeout_s - (now_ns - begun_ns) / NS_PER_S
+            if left_s <= 0:
+                state = self._line.link.state
+                raise WorldError(f"Expected {what} within {self._timeout_s:g} s, got none: the sidecar is {state}")
+            self._line.wait(left_s)
+
+    def _frame(self, answer: Packet) -> Frame:
+        message = answer.message
+        if not isinstance(message, Stepped):
+            raise RemoteProtocolError(f"Expected STEPPED, got {type(message).__name__}")
+        return read_frame(message.frame, answer.payload, epoch_before=0, now_ns=self._line.clock())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class LiveWorld:
+    """A world in a sidecar that runs on its own clock, for people. Nothing here blocks for longer than you allow.
+
+    The constructor returns at once; call poll() in your loop and look at `state`:
+    connecting, loading, ready, running, paused, then perhaps failed (the sidecar says so), lost (it says nothing more)
+    or closed. `reason` tells why, in a line for people. After failed or lost, reconnect() begins a new session.
+
+    Args:
+        endpoint: where the sidecar listens, such as "tcp://127.0.0.1:5555".
+        client: our name in the sidecar's log.
+        timeout_s: how long a sidecar may take to answer at all, seconds. Loading a world may take longer.
+        seed: of the first episode, which begins by itself.
+    """
+
+    def __init__(
+        self,
+        endpoint: str,
+        *,
+        client: str = "inhabit",
+        timeout_s: float = 30.0,
+        seed: int | None = None,
+        connect: Connect = ZmqClient,
+        clock: Clock = monotonic_ns,
+    ):
+        self.endpoint = endpoint
+        self._client, self._timeout_s, self._seed = client, timeout_s, seed
+        self._connect, self._clock = connect, clock
+        self._info: WorldInfo | None = None
+        self._latency_ms, self._server_ms, self._arrivals = Recent(), Recent(), deque[int](maxlen=512)
+        self._frames = self._answered = 0
+        self._line = self._open(epoch=0)
+
+    @property
+    def info(self) -> WorldInfo:
+        """What world it is. Waits for it, at most `timeout_s`. Raises WorldError when it does not come."""
+        deadline_ns = self._clock() + round(self._timeout_s * NS_PER_S)
+        while self._line.link.info is None and self._info is None:
+            now_ns = self._line.pump()
+            if self._line.link.over or now_ns > deadline_ns:
+                raise WorldError(self.reason or f"Expected a world within {self._timeout_s:g} s, it is {self.state}")
+            self._line.wait((deadline_ns - now_ns) / NS_PER_S)
+        self._info = self._line.link.info or self._info
+        assert self._info is not None
+        return self._info
+
+    @property
+    def state(self) -> LinkState:
+        return self._line.link.state
+
+    @property
+    def reason(self) -> str:
+        """Why the state is what it is, or why the last reset(), configure() or prompt() was refused."""
+        return self._line.link.reason
+
+    @property
+    def epoch(self) -> int:
+        """Grows with each reset and reconnect."""
+        return self._line.link.epoch
+
+    def send(self, controls: Controls) -> int:
+        """Say what is done now. Returns the number that the frames which show it carry in `answers`.
+
+        Call it as often as you like: held keys are repeated for you while you poll, taps and travel are sent once.
+        """
+        wire_controls(controls)
+        seq = self._line.link.put(controls, self._clock())
+        self._line.pump()
+        return seq
+
+    def poll(self, timeout_s: float = 0.0) -> Frame | None:
+        """Do what is due, and return the newest frame that has not been returned, or None. Never raises for the peer.
+
+        With 0, the next frame travels between two calls and is at most one call old. With more, a frame is asked for
+        when none is there and awaited for that long, so that a client which draws slowly gets a fresh one.
+        """
+        link = self._line.link
+        deadline_ns = self._clock() + round(timeout_s * NS_PER_S)
+        link.want_frame()
+        while True:
+            now_ns = self._line.pump()
+            frame = link.take_frame()
+            if frame is not None or link.over or now_ns >= deadline_ns:
+                break
+            self._line.wait((deadline_ns - now_ns) / NS_PER_S)
+        if frame is None:
+            return None
+        self._note(frame)
+        if timeout_s <= 0:
+            link.want_frame()
+            self._line.pump()
+        return frame
+
+    def reset(self, seed: int | None = None) -> None:
+        """Begin a new episode; frames of it carry a higher epoch."""
+        self._request(lambda request: Reset(request=request, seed=seed))
+
+    def pause(self) -> None:
+        """Stop the world's clock."""
+        self._request(lambda request: Pause(request=request))
+
+    def resume(self) -> None:
+        """Let the world's clock go on."""
+        self._request(lambda request: Resume(request=request))
+
+    def configure(self, **settings: Any) -> None:
+        """Change settings of the world, such as steps=2. A refusal comes as `reason`."""
+        self._request(lambda request: Set(request=request, settings=settings))
+
+    def prompt(self, text: str) -> None:
+        """Say to the world what it shall be. A refusal comes as `reason`."""
+        self._request(lambda request: Prompt(request=request, text=text))
+
+    def stats(self) -> dict[str, float]:
+        """Measures of the last frames. NaN where nothing was measured yet.
+
+        Units: `*_ms` milliseconds, `fps` frames a second that arrived here within the last 2 s.
+        """
+        now_ns = self._clock()
+        recent = [arrived for arrived in self._arrivals if now_ns - arrived <= FPS_WINDOW_NS]
+        told, trip_ns = self._line.link.told, self._line.link.round_trip_ns
+        span_s = (recent[-1] - recent[0]) / NS_PER_S if len(recent) > 1 else float("nan")
+        return {
+            "frames": self._frames,
+            "fps": (len(recent) - 1) / span_s if len(recent) > 1 else 0.0,
+            "made": told.made if told else 0,
+            "late": told.late if told else 0,
+            "input_to_frame_ms_p50": self._latency_ms.percentile(50),
+            "input_to_frame_ms_p99": self._latency_ms.percentile(99),
+            "world_ms_p50": self._server_ms.percentile(50),
+            "world_ms_p99": self._server_ms.percentile(99),
+            "round_trip_ms": float("nan") if trip_ns is None else trip_ns / NS_PER_MS,
+        }
+
+    def reconnect(self, endpoint: str | None = None) -> None:
+        """Begin a new session, here or at a new address. Its epochs go on above the ones before."""
+        epoch = self.epoch + 1
+        self._line.close()
+        self.endpoint = endpoint or self.endpoint
+        self._info = self._line.link.info or self._info
+        self._answered = 0
+        self._line = self._open(epoch=epoch)
+
+    def close(self) -> None:
+        """Give the place back. Calling it twice is fine."""
+        self._line.close()
+
+    def _open(self, *, epoch: int) -> Line:
+        line = Line(
+            self.endpoint, mode="free", client=self._client, timeout_s=self._timeout_s, connect=self._connect,
+            clock=self._clock, epoch=epoch,
+        )  # fmt: skip
+        line.link.request(lambda request: Reset(request=request, seed=self._seed))
+        return line
+
+    def _request(self, make: Callable[[int], Message]) -> None:
+        self._line.link.request(make)
+        self._line.pump()
+
+    def _note(self, frame: Frame) -> None:
+        """Take a frame into the measures. Only the first one that shows an input measures that input's latency."""
+        stamps = frame.stamps
+        self._frames += 1
+        self._arrivals.append(stamps.client_arrived_ns)
+        self._server_ms.add((stamps.server_done_ns - stamps.server_sampled_ns) / NS_PER_MS)
+        if frame.answers > self._answered and stamps.client_input_ns:
+            self._answered = frame.answers
+            self._latency_ms.add((stamps.client_arrived_ns - stamps.client_input_ns) / NS_PER_MS)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

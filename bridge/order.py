@@ -1,0 +1,74 @@
+"""The order of messages, as data: which one is allowed when, and what it makes of the state."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Literal
+
+from inhabit.bridge.fields import Mode
+from inhabit.bridge.messages import (
+    REQUESTS,
+    Ack,
+    Bye,
+    Credit,
+    Error,
+    FrameHeader,
+    Hello,
+    Input,
+    Message,
+    Pause,
+    Ping,
+    Pong,
+    Prompt,
+    Reset,
+    Restore,
+    Resume,
+    Save,
+    Set,
+    State,
+    Step,
+    Stepped,
+    Welcome,
+)
+
+SessionState = Literal["loading", "ready", "running", "paused", "failed", "closed"]
+Kinds = tuple[type[Message], ...]
+Row = Mapping[type[Message], SessionState]
+
+
+def _row(stay: SessionState, *kinds: type[Message], moves: Row) -> Row:
+    """One line of the table: kinds that leave the state as it is, and those that move it. Any state ends with BYE."""
+    return MappingProxyType({**dict.fromkeys((Hello, Ping, Credit, Input, *kinds), stay), Bye: "closed", **moves})
+
+
+SERVER_TABLE: Mapping[SessionState, Row] = MappingProxyType(
+    {
+        "loading": _row("loading", moves={}),
+        "ready": _row("ready", Set, Prompt, moves={Reset: "running", Restore: "running"}),
+        "running": _row("running", Set, Prompt, Step, Reset, Save, Restore, Resume, moves={Pause: "paused"}),
+        "paused": _row("paused", Set, Prompt, Save, Restore, Pause, moves={Reset: "running", Resume: "running"}),
+        "failed": _row("failed", moves={}),
+        "closed": MappingProxyType({}),
+    }
+)
+"""The server: state and message give the next state; what is not here is answered by ERROR wrong_state.
+
+Besides messages, the world itself moves a session from loading to ready, and from any state to failed.
+"""
+
+NOT_IN_MODE: Mapping[Mode, Kinds] = MappingProxyType(
+    {"free": (Step,), "lockstep": (Input, Credit, Pause, Resume), "monitor": REQUESTS}
+)
+"""What a mode has no use for, in any state; answered by ERROR wrong_mode."""
+
+LinkPhase = Literal["greeting", "joined", "over"]
+
+CLIENT_TABLE: Mapping[LinkPhase, Kinds] = MappingProxyType(
+    {
+        "greeting": (State, Welcome, Error, Pong, Bye),
+        "joined": (State, Welcome, Error, Pong, Bye, Ack, Stepped, FrameHeader),
+        "over": (),
+    }
+)
+"""The client: what it takes before WELCOME, after it, and when the session has ended (nothing: it is not listening)."""

@@ -1,0 +1,176 @@
+"""A seat: one world, the work of the thread that owns it, and the session that sits there.
+
+Only one thread ever calls the world of a seat: it makes it, steps it and closes it. Each world has a thread of its own,
+so that a slow, loading or hung one never holds up another session. Here is the work of one turn; the thread is in
+server.py.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import Event, RLock
+
+from inhabit.bridge.errors import InhabitError, WorldError
+from inhabit.bridge.frames import Frame
+from inhabit.bridge.messages import Prompt, Reset, Restore, Save, Set, Step
+from inhabit.bridge.pacing import NS_PER_MS, Clock
+from inhabit.bridge.session import Session, Task
+from inhabit.bridge.world import World
+
+log = logging.getLogger(__name__)
+
+MakeWorld = Callable[[], World]
+
+
+class Seat:
+    """One place in the sidecar."""
+
+    def __init__(self, make_world: MakeWorld, *, lock: RLock, clock: Clock):
+        self.session: Session | None = None
+        self.turns = 0
+        """Grows with each turn: the progress that the beat tells of."""
+
+        self.failure: Exception | None = None
+        """Why there is no world. Cleared, and tried again, for the next session."""
+
+        self.news = Event()
+        """Set when the thread should not sleep on."""
+
+        self._make_world = make_world
+        self._lock = lock
+        self._clock = clock
+        self._world: World | None = None
+        self._broken: World | None = None
+        self._last: Session | None = None
+        self._busy_since_ns: int | None = None
+        self._turn_since_ns: int | None = None
+        self._made = 0
+
+    @property
+    def hopeless(self) -> bool:
+        """Not one world could be made here."""
+        return self.failure is not None and self._made == 0
+
+    def hangs(self, hang_ns: int, now_ns: int) -> bool:
+        """Has the thread been in one turn for longer than that, other than for something that may take long?"""
+        since = self._turn_since_ns
+        return since is not None and self._busy_since_ns is None and now_ns - since > hang_ns
+
+    def sit(self, session: Session | None) -> None:
+        """Give the seat to a session, or free it."""
+        with self._lock:
+            self.session = session
+            self.failure = None
+        self.news.set()
+
+    def busy_ms(self, now_ns: int) -> int:
+        """For how long the world has been made, reset or restored, which may take long; 0 when it is not."""
+        since = self._busy_since_ns
+        return 0 if since is None else max(1, (now_ns - since) // NS_PER_MS)
+
+    def due_ns(self) -> int | None:
+        """When the world's next tick is due, None when it waits for a request."""
+        with self._lock:
+            return self.session.due_ns if self.session is not None else None
+
+    def turn(self) -> bool:
+        """Do one thing, if there is one to do. Only the seat's own thread calls this, and close()."""
+        self.turns += 1
+        self._turn_since_ns = self._clock()
+        with self._lock:
+            session = self.session
+        try:
+            return self._prepare(session) or (session is not None and self._work(session))
+        except Exception as error:  # the top of this thread: whatever a world raises must not end the sidecar
+            self._break(session, error)
+            return True
+        finally:
+            self._turn_since_ns = None
+
+    def close(self) -> None:
+        """Close the world."""
+        self._broken = None
+        world, self._world = self._world, None
+        if world is not None:
+            world.close()
+
+    def _prepare(self, session: Session | None) -> bool:
+        """See to it that there is a fresh world, and that the session knows of it."""
+        if self._broken is not None:
+            broken, self._broken = self._broken, None
+            broken.close()
+        if session is not self._last:
+            last, self._last = self._last, session
+            if last is not None and last.changed_world:
+                self.close()  # its settings must not be inherited
+        if self._world is None:
+            if self.failure is not None:
+                return False
+            with self._slow():
+                self._world = self._make_world()
+            self._made += 1
+        if session is None or session.state != "loading":
+            return False
+        with self._lock:
+            session.world_ready(self._world.info, self._clock())
+        return True
+
+    def _work(self, session: Session) -> bool:
+        with self._lock:
+            task = session.next_task(self._clock())
+        if task is None:
+            return False
+        try:
+            frame, state = self._carry_out(task)
+        except WorldError as error:
+            with self._lock:
+                session.refuse(task, str(error))
+            return True
+        done_ns = self._clock()
+        with self._lock:
+            session.done(task, done_ns, frame=frame, state=state)
+        return True
+
+    def _carry_out(self, task: Task) -> tuple[Frame | None, bytes | None]:
+        """Let the world do it: the frame or the state that came of it."""
+        world = self._world
+        assert world is not None
+        if task.message is None or isinstance(task.message, Step):
+            return world.step(task.controls), None
+        with self._slow():
+            match task.message:
+                case Reset(seed=seed, options=options):
+                    return world.reset(seed=seed, options=dict(options) or None), None
+                case Save():
+                    return None, world.save()
+                case Restore():
+                    world.restore(bytes(task.payload[0]))
+                case Set(settings=settings):
+                    world.configure(**settings)
+                case Prompt(text=text):
+                    world.configure(prompt=text)
+        return None, None
+
+    def _break(self, session: Session | None, error: Exception) -> None:
+        """Give the world up: the log gets everything, the client a line and where to look."""
+        incident = secrets.token_hex(4)
+        known = isinstance(error, InhabitError)
+        log.error("incident %s: %s", incident, error, exc_info=None if known else error)
+        text = str(error) if known else f"The world broke, see incident {incident} in the sidecar's log"
+        self._broken, self._world = self._world, None
+        with self._lock:
+            self.failure = error
+            if session is not None and session.state != "failed":
+                session.fail(text, incident)
+
+    @contextmanager
+    def _slow(self) -> Iterator[None]:
+        """Mark what may take long: the beat then says "loading" instead of falling silent."""
+        self._busy_since_ns = self._clock()
+        try:
+            yield
+        finally:
+            self._busy_since_ns = None

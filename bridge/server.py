@@ -1,0 +1,155 @@
+"""The sidecar's threads: one owns the sockets, one each owns a world. What they do is in sidecar.py and seat.py."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from threading import Event, Thread, current_thread
+from types import TracebackType
+from typing import Self
+
+import msgspec
+
+from inhabit.bridge.errors import LocalProtocolError
+from inhabit.bridge.fields import Limits
+from inhabit.bridge.pacing import NS_PER_S, Clock, monotonic_ns
+from inhabit.bridge.seat import MakeWorld, Seat
+from inhabit.bridge.sidecar import Sidecar
+from inhabit.bridge.transport import ServerTransport, ZmqServer
+
+log = logging.getLogger(__name__)
+
+IDLE_S = 0.1
+"""A thread with nothing to do still goes round this often: that is the progress which the beat tells of."""
+
+MESSAGES_A_ROUND = 256
+"""Messages read before answers go out: nobody who floods can keep the others waiting."""
+
+STOP_S = 2.0
+"""How long stop() waits for each thread. One that hangs inside its world is left behind; it ends with the process."""
+
+
+class Server:
+    """Serve worlds to clients, each session its own world.
+
+    Args:
+        make_world: makes one world; called in the thread that then owns it, the first time right after start().
+        bind: loopback address; port 0 takes a free one, see `endpoint`.
+        max_sessions: worlds that may live at the same time.
+        hang_after_s: clients take the sidecar for hung after this long without progress; above the slowest step.
+    """
+
+    def __init__(
+        self,
+        make_world: MakeWorld,
+        *,
+        bind: str = "tcp://127.0.0.1:0",
+        max_sessions: int = 4,
+        hang_after_s: float = 2.0,
+        limits: Limits | None = None,
+        clock: Clock = monotonic_ns,
+    ):
+        limits = msgspec.structs.replace(limits or Limits(), hang_ms=round(hang_after_s * 1000))
+        self._bind, self._clock = bind, clock
+        self._sidecar = Sidecar(
+            make_world, max_sessions=max_sessions, limits=limits, clock=clock, open_seat=self._open_seat
+        )
+        self._transport: ServerTransport | None = None
+        self._threads: list[Thread] = []
+        self._stopping = Event()
+
+    @property
+    def endpoint(self) -> str:
+        """Where clients connect. Raises LocalProtocolError before start()."""
+        if self._transport is None:
+            raise LocalProtocolError("Cannot read endpoint before start()")
+        return self._transport.endpoint
+
+    def start(self) -> Self:
+        """Listen, and begin to make the first world. Returns at once. Raises BindError."""
+        if self._transport is not None:
+            raise LocalProtocolError("Cannot start() a server twice")
+        self._transport = ZmqServer(self._bind)
+        self._sidecar.prepare()
+        self._spawn("inhabit-wire", self._run_wire)
+        return self
+
+    def serve_forever(self) -> None:
+        """Serve until stop(). Raises what kept the very first world from being made."""
+        if self._transport is None:
+            self.start()
+        first = self._sidecar.seats[0]
+        # Short waits: on Windows a longer one would not let Ctrl-C through.
+        try:
+            while not self._stopping.wait(IDLE_S) and not first.hopeless:
+                pass
+        finally:
+            self.stop()
+        if first.hopeless and first.failure is not None:
+            raise first.failure
+
+    def stop(self) -> None:
+        """Say goodbye to everybody, close the worlds and the sockets. Calling it twice is fine."""
+        self._stopping.set()
+        for seat in self._sidecar.seats:
+            seat.news.set()
+        if self._transport is not None:
+            self._transport.wake()
+        for thread in self._threads:
+            if thread is not current_thread():
+                thread.join(STOP_S)
+
+    def __enter__(self) -> Self:
+        return self.start() if self._transport is None else self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _open_seat(self, seat: Seat) -> None:
+        self._spawn("inhabit-world", self._run_world, seat)
+
+    def _spawn(self, name: str, target: Callable[..., None], *args: object) -> None:
+        thread = Thread(target=target, args=args, name=name, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _run_world(self, seat: Seat) -> None:
+        """Turn after turn; between two, wait for a request or for the next tick's deadline."""
+        assert self._transport is not None
+        while not self._stopping.is_set():
+            seat.news.clear()
+            if seat.turn():
+                self._transport.wake()
+                continue
+            due_ns = seat.due_ns()
+            wait_s = IDLE_S if due_ns is None else min(IDLE_S, (due_ns - self._clock()) / NS_PER_S)
+            if wait_s > 0:
+                seat.news.wait(wait_s)
+        seat.close()
+
+    def _run_wire(self) -> None:
+        """Messages in, messages out, a round at least every IDLE_S."""
+        transport = self._transport
+        assert transport is not None
+        while not self._stopping.is_set():
+            transport.wait(IDLE_S)
+            try:
+                self._round(transport)
+            except Exception:  # the top of this thread: one message of one client must not end the sidecar
+                log.exception("a round of the wire failed")
+        self._sidecar.close("the sidecar stops")
+        self._round(transport)
+        transport.close()
+
+    def _round(self, transport: ServerTransport) -> None:
+        for _ in range(MESSAGES_A_ROUND):
+            arrival = transport.receive()
+            if arrival is None:
+                break
+            self._sidecar.receive(arrival.route, arrival.parts, self._clock())
+        self._sidecar.wake_worlds()
+        for outgoing in self._sidecar.outgoing(self._clock()):
+            if transport.send(outgoing.route, outgoing.parts) == "gone":
+                self._sidecar.gone(outgoing.route, self._clock())

@@ -1,0 +1,370 @@
+"""The server's side of one session: which message is allowed when, credits, epochs and the answers to requests.
+
+Sans-I/O: no socket, clock or thread. The caller brings messages and times in, and takes tasks and messages out:
+  receive()                       a message arrived
+  next_task(), done(), refuse()   what the world shall do now, and what came of it
+  outgoing(), frame()             what shall be sent, in order; the newest frame, if there is credit for it
+order.py is the table of what is allowed when. Requests are judged when their turn comes, not when they arrive, so that
+a client may send RESET and PAUSE in one breath.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections import deque
+from collections.abc import Hashable
+from dataclasses import dataclass
+
+import msgspec
+
+from inhabit.bridge import messages as wire
+from inhabit.bridge.codec import Packet, Part
+from inhabit.bridge.controls import IDLE, Controls
+from inhabit.bridge.fields import Limits, Mode, WireControls
+from inhabit.bridge.frames import Frame
+from inhabit.bridge.inputs import NOTHING_ANSWERED, Answered, InputLatch, from_wire
+from inhabit.bridge.messages import REQUESTS, Message, clip_text
+from inhabit.bridge.order import NOT_IN_MODE, SERVER_TABLE, SessionState
+from inhabit.bridge.outbox import FrameSlot, sound_kept_bytes, write_frame
+from inhabit.bridge.pacing import NS_PER_MS, Schedule
+from inhabit.bridge.requests import Requests, Waiting, request_of
+from inhabit.bridge.world import WorldInfo
+
+BAD_MESSAGES_MAX = 32
+"""Bad messages after which a session is closed."""
+
+RECONNECT_NS = 2_000 * NS_PER_MS
+"""A session whose connection broke waits this long for a HELLO with its secret."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Task:
+    """One thing for the world to do."""
+
+    message: Message | None
+    """The request, or None for a tick of the world's own clock."""
+
+    payload: tuple[Part, ...] = ()
+    controls: Controls = IDLE
+    answered: Answered = NOTHING_ANSWERED
+    sampled_ns: int = 0
+
+
+@dataclass(slots=True)
+class Routes:
+    """Where a session's messages go: opaque names that the transport gave to its connections."""
+
+    ctl: Hashable | None = None
+    vid: Hashable | None = None
+
+
+class Session:
+    """One client and its place in one world."""
+
+    def __init__(self, hello: wire.Hello, *, identity: bytes, secret: bytes, boot: bytes, limits: Limits, now_ns: int):
+        self.client = hello.client
+        self.mode: Mode = hello.mode
+        self.identity, self._secret, self._boot, self._limits = identity, secret, boot, limits
+        self.state: SessionState = "loading"
+        self.reason = ""
+        self.epoch = 0
+        self.routes = Routes()
+        self.changed_world = False
+        """SET or PROMPT changed the world: the next session must not inherit it."""
+        self._told: SessionState | None = None
+        self._info: WorldInfo | None = None
+        self._schedule: Schedule | None = None
+        self._latch = InputLatch(limits.input_timeout_ms * NS_PER_MS)
+        self._slot = FrameSlot(limits.credit_max)
+        self._requests = Requests(1 if self.mode == "lockstep" else limits.requests_max)
+        self._doing: Task | None = None
+        self._outbox: deque[Packet] = deque(maxlen=256)
+        self._heard_ns, self._gone_ns = now_ns, now_ns
+        self._beat_due_ns, self._tick, self._busy_ms = now_ns, -1, 0
+        self._made = self._index = self._bad = 0
+
+    # ---------------------------------------------------------------------------------------------------- messages in
+
+    def owns(self, secret: bytes) -> bool:
+        """Does this secret open this session? Compared in constant time."""
+        return self.state != "closed" and hmac.compare_digest(secret, self._secret)
+
+    def attach(self, hello: wire.Hello, route: Hashable, now_ns: int) -> None:
+        """Bind a connection to this session; a newer one takes the place of an older one of the same channel."""
+        self._heard_ns = now_ns
+        if hello.channel == "vid":
+            self.routes.vid = route
+            self._say_state()
+        else:
+            self.routes.ctl = route
+            self._greet()
+
+    def detach(self, route: Hashable, now_ns: int) -> None:
+        """A connection is gone."""
+        if route == self.routes.vid:
+            self.routes.vid = None
+            self._say_state()
+        elif route == self.routes.ctl:
+            self.routes.ctl, self._gone_ns = None, now_ns
+            self._outbox.clear()
+
+    def receive(self, packet: Packet, now_ns: int) -> None:
+        """Take one message of the client."""
+        self._heard_ns = now_ns
+        message, kind = packet.message, type(packet.message)
+        if kind in NOT_IN_MODE[self.mode]:
+            self._error("wrong_mode", f"Expected no {kind.__name__.upper()} in mode {self.mode}", request_of(message))
+        elif kind in REQUESTS and self.state not in ("failed", "closed"):
+            self._receive_request(packet, now_ns)
+        elif kind not in SERVER_TABLE[self.state]:
+            self._error("wrong_state", f"Cannot {kind.__name__.upper()} while {self.state}", request_of(message))
+        else:
+            self._receive_note(message, now_ns)
+
+    def bad_message(self, code: str, text: str) -> None:
+        """Something arrived that is no message. Too many of them end the session."""
+        self._bad += 1
+        self._error(code, text)
+        if self._bad >= BAD_MESSAGES_MAX:
+            self.close(f"{self._bad} bad messages")
+
+    def _receive_note(self, message: Message, now_ns: int) -> None:
+        match message:
+            case wire.Hello():
+                self._greet()
+            case wire.Input():
+                self._receive_input(message, now_ns)
+            case wire.Credit():
+                self._slot.grant(message.upto)
+            case wire.Ping():
+                self._say(wire.Pong(t_ns=message.t_ns, server_ns=now_ns))
+            case wire.Bye():
+                self._go("closed")
+
+    def _receive_input(self, message: wire.Input, now_ns: int) -> None:
+        if self._fits(message.controls):
+            self._latch.receive(message, self.epoch, now_ns)
+
+    def _receive_request(self, packet: Packet, now_ns: int) -> None:
+        message = packet.message
+        if isinstance(message, wire.Step) and not self._fits(message.controls, message.request):
+            return
+        if isinstance(message, wire.Restore) and len(packet.payload[0]) > self._limits.state_bytes:
+            text = f"Expected a state of at most {self._limits.state_bytes} bytes, got {len(packet.payload[0])}"
+            self._error("refused", text, message.request)
+            return
+        reply = self._requests.take(packet, now_ns)
+        if reply is not None:
+            self._outbox.append(reply)
+
+    def _fits(self, controls: WireControls, request: int = 0) -> bool:
+        """An action vector must have the world's own length."""
+        if self._info is None or controls.action is None or len(controls.action) == self._info.actions.size:
+            return True
+        names = ", ".join(self._info.actions.names)
+        text = f"Expected an action of {self._info.actions.size} numbers ({names}), got {len(controls.action)}"
+        self._error("refused", clip_text(text), request)
+        return False
+
+    # ----------------------------------------------------------------------------------------------- the world's side
+
+    def world_ready(self, info: WorldInfo, now_ns: int) -> None:
+        """The world is there."""
+        if self.state == "loading":
+            self._info, self._schedule = info, Schedule(info.rate_hz, now_ns)
+            self.state = "ready"
+            self._greet()
+
+    def next_task(self, now_ns: int) -> Task | None:
+        """What the world shall do now; done(), refuse() or fail() must follow. None: nothing before `due_ns`."""
+        if self._doing is not None:
+            return None
+        while (waiting := self._requests.next()) is not None:
+            self._doing = self._judge(waiting, now_ns)
+            if self._doing is not None:
+                return self._doing
+        if self.due_ns is not None and self._schedule is not None and self._schedule.take(now_ns):
+            controls = self._latch.sample(now_ns)
+            self._doing = Task(message=None, controls=controls, answered=self._latch.answered, sampled_ns=now_ns)
+        return self._doing
+
+    @property
+    def wants_turn(self) -> bool:
+        """Does a request wait for the world?"""
+        return self._requests.waiting and self._doing is None
+
+    @property
+    def due_ns(self) -> int | None:
+        """When the next tick of the world's own clock is due, None when it stands still."""
+        ticking = self.mode == "free" and self.state == "running" and self._schedule is not None
+        return self._schedule.due_ns if ticking and self._schedule else None
+
+    def _judge(self, waiting: Waiting, now_ns: int) -> Task | None:
+        """Answer a request that needs no world or is not allowed; make a task of any other."""
+        message = waiting.packet.message
+        request = request_of(message)
+        if type(message) not in SERVER_TABLE[self.state]:
+            way_out = ": send RESET first" if self.state == "ready" else ""
+            text = f"Cannot {type(message).__name__.upper()} while {self.state}{way_out}"
+            self._answer(wire.Error(code="wrong_state", message=text, request=request))
+            return None
+        if isinstance(message, wire.Pause | wire.Resume):
+            self._restart_clock(now_ns)
+            self._go(SERVER_TABLE[self.state][type(message)])
+            self._answer(wire.Ack(request=request, epoch=self.epoch, frame=self._index))
+            return None
+        controls, answered = IDLE, self._latch.answered
+        if isinstance(message, wire.Step | wire.Reset) and self.mode == "lockstep":
+            answered = Answered(request, message.t_ns, waiting.received_ns)
+        if isinstance(message, wire.Step):
+            controls = from_wire(message.controls)
+        payload = waiting.packet.payload
+        return Task(message=message, payload=payload, controls=controls, answered=answered, sampled_ns=now_ns)
+
+    def done(self, task: Task, now_ns: int, *, frame: Frame | None = None, state: bytes | None = None) -> None:
+        """The world did it. `frame` after STEP, RESET and ticks, `state` after SAVE. Raises WorldError for bad ones."""
+        if not self._expects(task):
+            return
+        message = task.message
+        if isinstance(message, wire.Reset | wire.Restore):
+            self._begin_epoch(now_ns)
+        self.changed_world |= isinstance(message, wire.Set | wire.Prompt)
+        stepped = None if frame is None else self._publish(task, frame, now_ns)
+        self._doing = None
+        if message is None:
+            return
+        # The state moves before the answer goes out: who has the answer may rely on it.
+        self._go(SERVER_TABLE[self.state][type(message)])
+        if stepped is not None:
+            self._answer(*stepped)
+            return
+        shown = self._index if isinstance(message, wire.Reset | wire.Save) else self._index + 1
+        ack = wire.Ack(request=request_of(message), epoch=self.epoch, frame=shown)
+        self._answer(ack, *(() if state is None else (state,)))
+
+    def refuse(self, task: Task, text: str) -> None:
+        """The world said no. A request is answered so; a tick that cannot go on ends this session's world."""
+        if not self._expects(task):
+            return
+        if task.message is None:
+            self.fail(text)
+            return
+        self._doing = None
+        self._answer(wire.Error(code="refused", message=clip_text(text), request=request_of(task.message)))
+
+    def fail(self, text: str, incident: str = "") -> None:
+        """The world is broken. Nothing but BYE is left to the client."""
+        if self.state == "closed":
+            return
+        self._doing = None
+        self.reason = clip_text(text)
+        for request in self._requests.drain() or [0]:
+            self._say(wire.Error(code="world_failed", message=self.reason, request=request, incident=incident))
+        self._go("failed")
+
+    def _expects(self, task: Task) -> bool:
+        """Does somebody still wait for the outcome of this task?"""
+        return self._doing is task and self.state not in ("failed", "closed")
+
+    def _publish(self, task: Task, frame: Frame, now_ns: int) -> tuple[wire.Stepped, *tuple[bytes, ...]] | None:
+        """Hand a frame to the client: as the answer itself in lock-step, else into the slot."""
+        assert self._info is not None
+        header, pixels, sound = write_frame(
+            self._info, frame, epoch=self.epoch, answered=task.answered, sampled_ns=task.sampled_ns, done_ns=now_ns
+        )
+        self._made += 1
+        self._index = header.index
+        if self.mode == "lockstep":
+            parts = (pixels, sound) if sound else (pixels,)
+            return (wire.Stepped(request=request_of(task.message), frame=header), *parts)
+        self._slot.put(header, pixels, sound, sound_kept_bytes(self._info))
+        return None
+
+    def _begin_epoch(self, now_ns: int) -> None:
+        self.epoch += 1
+        self._slot.clear()
+        self._restart_clock(now_ns)
+
+    def _restart_clock(self, now_ns: int) -> None:
+        self._latch.clear()
+        if self._schedule is not None:
+            self._schedule.restart(now_ns)
+
+    # --------------------------------------------------------------------------------------------------- messages out
+
+    def outgoing(self) -> list[Packet]:
+        """Everything that shall go out on `ctl`, oldest first."""
+        packets = list(self._outbox)
+        self._outbox.clear()
+        return packets
+
+    def frame(self, now_ns: int) -> Packet | None:
+        """The newest frame, if `vid` is attached and there is credit."""
+        return self._slot.take(now_ns) if self.routes.vid is not None and self.state != "closed" else None
+
+    def beat(self, tick: int, busy_ms: int, now_ns: int) -> None:
+        """Say STATE if it is due and the world's thread has moved. `busy_ms`: it is at something that may take long."""
+        if now_ns < self._beat_due_ns or (tick == self._tick and not busy_ms):
+            return
+        self._beat_due_ns = now_ns + self._limits.beat_ms * NS_PER_MS
+        self._tick, self._busy_ms = tick, busy_ms
+        self._say_state()
+
+    def expired(self, now_ns: int) -> str | None:
+        """Why this session is over for want of a client, None while it is not."""
+        if self.routes.ctl is None and now_ns - self._gone_ns > RECONNECT_NS:
+            return "the connection broke and did not come back"
+        silent_ms = (now_ns - self._heard_ns) // NS_PER_MS
+        if self.mode != "lockstep" and 0 < self._limits.lease_ms < silent_ms:
+            return f"no message for {silent_ms / 1000:.1f} s"
+        return None
+
+    def close(self, reason: str) -> None:
+        """End the session from this side."""
+        if self.state != "closed":
+            self.reason = clip_text(reason)
+            self.state = "closed"
+            self._say(wire.Bye(reason=self.reason))
+
+    def _go(self, state: SessionState) -> None:
+        self.state = state
+        if state != self._told:
+            self._say_state()
+
+    def _greet(self) -> None:
+        if self._info is not None:
+            limits = self._limits if self.mode != "lockstep" else _lockstep(self._limits)
+            self._say(
+                wire.Welcome(
+                    session=self.identity, secret=self._secret, boot=self._boot, mode=self.mode, epoch=self.epoch,
+                    world=self._info, limits=limits,
+                )
+            )  # fmt: skip
+        self._say_state()
+
+    def _say_state(self) -> None:
+        self._told = self.state
+        if self.state == "closed":
+            return
+        busy = self._busy_ms > 0 and self.state != "failed"
+        self._say(
+            wire.State(
+                state="loading" if busy else self.state, reason=self.reason,
+                epoch=self.epoch, tick=max(0, self._tick), busy_ms=self._busy_ms, made=self._made,
+                late=self._schedule.late if self._schedule else 0, video=self.routes.vid is not None,
+            )
+        )  # fmt: skip
+
+    def _answer(self, message: Message, *payload: Part) -> None:
+        self._outbox.append(self._requests.answer(Packet(message, payload)))
+
+    def _say(self, message: Message) -> None:
+        self._outbox.append(Packet(message))
+
+    def _error(self, code: str, text: str, request: int = 0) -> None:
+        self._say(wire.Error(code=code, message=clip_text(text), request=request))
+
+
+def _lockstep(limits: Limits) -> Limits:
+    """In lock-step one request waits at a time, and an agent may think for as long as it likes."""
+    return msgspec.structs.replace(limits, lease_ms=0, requests_max=1)

@@ -1,0 +1,80 @@
+"""Run a world as a sidecar that others connect to."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import sys
+from dataclasses import dataclass
+from threading import Thread
+from typing import Literal
+
+import tyro
+
+from inhabit.bridge.server import Server
+from inhabit.bridge.world import World
+from inhabit.worldmodel.catalog import DEFAULT_PACK, open_world
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Options:
+    world: tyro.conf.Positional[str] = DEFAULT_PACK
+    """"toy", "doom:SCENARIO", the name of a shipped pack, or a pack's folder."""
+
+    bind: str = "tcp://127.0.0.1:0"
+    """Where to listen, on this machine only. Port 0 takes a free one; the line on standard output says which."""
+
+    max_sessions: int = 4
+    """Players and agents at the same time, each in a world of their own."""
+
+    steps: int | None = None
+    """Sampling steps a frame, out of those that the world offers."""
+
+    hang_after_s: float = 2.0
+    """Seconds without progress after which clients take this sidecar for hung. Keep it above the slowest frame."""
+
+    parent: Literal["none", "pipe", "pipe+signal"] = "none"
+    """Who looks after this process. "pipe": stop when standard input closes. "pipe+signal": on Linux, also when the
+    thread that started it ends, even if the world hangs."""
+
+
+def run(options: Options) -> None:
+    """Serve until a signal, or until the parent is gone."""
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    if options.parent == "pipe+signal":
+        _die_with_parent_thread()
+
+    def make_world() -> World:
+        world = open_world(options.world)
+        if options.steps is not None:
+            world.configure(steps=options.steps)
+        return world
+
+    server = Server(
+        make_world, bind=options.bind, max_sessions=options.max_sessions, hang_after_s=options.hang_after_s
+    ).start()
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
+    if options.parent != "none":
+        Thread(target=_stop_at_end_of_input, args=(server,), daemon=True).start()
+    print(json.dumps({"event": "listening", "endpoint": server.endpoint, "pid": os.getpid()}), flush=True)
+    server.serve_forever()
+
+
+def _stop_at_end_of_input(server: Server) -> None:
+    """Standard input is a pipe that only the parent holds: it ends when the parent does, however that dies."""
+    while sys.stdin.buffer.read(4096):
+        pass
+    server.stop()
+    os._exit(0)  # a world that hangs would keep the process alive
+
+
+def _die_with_parent_thread() -> None:
+    """Ask Linux for SIGKILL at the parent's end. Source: prctl(2), PR_SET_PDEATHSIG."""
+    if not sys.platform.startswith("linux"):
+        return
+    import ctypes
+
+    set_parent_death_signal = 1
+    ctypes.CDLL(None, use_errno=True).prctl(set_parent_death_signal, signal.SIGKILL, 0, 0, 0)
