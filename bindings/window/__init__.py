@@ -1,7 +1,6 @@
 """The pygame window: play a world, see what it costs, record it; with a screen or without one.
 
-    link = Link("toy", sidecar=Supervisor(["serve", "toy"]))
-    PlayLoop([Pane(link)]).run()
+PlayLoop([Pane(Connection("toy", supervisor=Supervisor(["toy"])))]).run() is a whole player.
 """
 
 try:
@@ -11,16 +10,16 @@ except ImportError as error:
 
     raise MissingExtraError("pygame-ce", "window") from error
 
+from inhabit.bindings.window.connection import Connection
 from inhabit.bindings.window.headless import HeadlessOptions, record, use_dummy_display
-from inhabit.bindings.window.link import Link
 from inhabit.bindings.window.loop import PlayLoop, WindowOptions
 from inhabit.bindings.window.pane import Pane
 from inhabit.bindings.window.report import make_report, write_report
 from inhabit.bindings.window.screen import has_display
 
 __all__ = [
+    "Connection",
     "HeadlessOptions",
-    "Link",
     "Pane",
     "PlayLoop",
     "WindowOptions",

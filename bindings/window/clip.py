@@ -76,7 +76,8 @@ class Clip:
         self._last = (frame.epoch, frame.index)
         if picture.get_size() != self.size:
             picture = pygame.transform.smoothscale(picture, self.size)
-        pixels = np.ascontiguousarray(pygame.surfarray.pixels3d(picture).swapaxes(0, 1))
+        width, height = self.size
+        pixels = np.frombuffer(pygame.image.tobytes(picture, "RGB"), np.uint8).reshape(height, width, 3)
         video = av.VideoFrame.from_ndarray(pixels, format="rgb24")
         video.pts = self._tick
         video.time_base = self._stream.codec_context.time_base

@@ -39,7 +39,9 @@ class Face:
 
         self._painter = Painter()
         self._help_page = -1
-        self._toast = ""
+        self.toast = ""
+        """What was said last."""
+
         self._toast_until_ns = self._hint_until_ns = 0
         self._drawn: object = None
 
@@ -54,7 +56,7 @@ class Face:
 
     def say(self, words: str, now_ns: int, for_s: float = TOAST_S) -> None:
         """Show a line for a while."""
-        self._toast, self._toast_until_ns = words, now_ns + int(for_s * 1e9)
+        self.toast, self._toast_until_ns = words, now_ns + int(for_s * 1e9)
 
     def turn_help(self) -> None:
         """Show the help, its next page, or close it after the last."""
@@ -95,7 +97,7 @@ class Face:
         beat = int(now_ns / 1e9 * STATISTICS_HZ) if self.statistics else 0
         return (
             self.screen.size, self.screen.fullscreen, self.statistics, beat, self._help_page, self.sections,
-            self._toast if now_ns < self._toast_until_ns else "", now_ns < self._hint_until_ns,
+            self.toast if now_ns < self._toast_until_ns else "", now_ns < self._hint_until_ns,
             tuple(pane.notice(now_ns) for pane in panes), None if recording_s is None else int(recording_s),
         )  # fmt: skip
 
@@ -126,9 +128,10 @@ class Face:
             pages = help_pages(self._painter, surface, self.sections)
             draw_help(self._painter, surface, pages[min(self._help_page, len(pages) - 1)])
         if now_ns < self._hint_until_ns and not self.helping:
-            draw_strip(self._painter, surface, HINT)
+            labels = any(pane.label for pane in panes)
+            draw_strip(self._painter, surface, HINT, lifted=2 if labels else 0)
         if now_ns < self._toast_until_ns:
-            draw_strip(self._painter, surface, self._toast, top=True)
+            draw_strip(self._painter, surface, self.toast, top=True)
 
 
 def _union(rects: Sequence[pygame.Rect]) -> pygame.Rect:

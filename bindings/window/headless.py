@@ -1,4 +1,4 @@
-"""A headless run: the window's own loop on SDL's dummy display, with scripted hands, into a clip and a contact sheet."""
+"""A headless run: the window's own loop on SDL's dummy display, played by a script, into a clip and a contact sheet."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from inhabit.bindings.window.pane import Pane
 from inhabit.bindings.window.script import Script
 from inhabit.bindings.window.sheet import ContactSheet
 from inhabit.bridge.errors import InhabitError, WorldError
-from inhabit.bridge.frames import Frame
 
 SLOWEST = 10.0
 """Give up when a second of the world takes longer than this, s."""
@@ -91,7 +90,7 @@ def _play(loop: PlayLoop, seconds: float, progress: Callable[[float], None]) -> 
         played_s = (pane.last_ns - pane.first_ns) / 1e9
         if played_s > PATIENCE_S + SLOWEST * seconds:
             raise WorldError(
-                f"Expected {pane.link.name} to run at {clip.rate_hz:g} frames a second, got {pane.mean_fps:.2f}: "
+                f"Expected {pane.connection.name} to run at {clip.rate_hz:g} frames a second, got {pane.mean_fps:.2f}: "
                 f"too slow to record here, {clip.path} holds the first {clip.seconds:.1f} s"
             )
 
@@ -99,7 +98,7 @@ def _play(loop: PlayLoop, seconds: float, progress: Callable[[float], None]) -> 
 def _check(loop: PlayLoop) -> None:
     for pane in loop.panes:
         if pane.hopeless:
-            raise WorldError(f"{pane.link.name} could not go on: {pane.link.reason or pane.state}")
+            raise WorldError(f"{pane.connection.name} could not go on: {pane.connection.reason or pane.state}")
 
 
 def _collect(sheet: ContactSheet, loop: PlayLoop, picture: pygame.Surface) -> None:

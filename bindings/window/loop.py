@@ -81,6 +81,7 @@ class PlayLoop:
         self.done = False
         self._clock_ns = clock_ns
         self._owned: dict[str, str] = {}
+        self._states: list[str] = []
         self._sized = False
         self._sent_ns = self._drawn_ns = self._leaving_until_ns = 0
         self._held = Controls()
@@ -117,7 +118,7 @@ class PlayLoop:
         if self.clip:
             self.clip.close()
         for pane in self.panes:
-            pane.link.close()
+            pane.connection.close()
         self.devices.close()
         self.screen.close()
 
@@ -178,25 +179,25 @@ class PlayLoop:
         broken = [pane for pane in self.panes if pane.broken]
         for pane in broken or self.panes:
             if pane.state == "lost":
-                pane.link.retry()
-            elif pane.link.live:
-                pane.link.live.reset()
+                pane.connection.retry()
+            elif pane.connection.live:
+                pane.connection.live.reset()
         if not broken:
             self.face.say("Begun again", self._clock_ns())
 
     def _pause(self) -> None:
         paused = any(pane.state == "paused" for pane in self.panes)
         for pane in self.panes:
-            if pane.link.live and not pane.broken:
-                (pane.link.live.resume if paused else pane.link.live.pause)()
+            if pane.connection.live and not pane.broken:
+                (pane.connection.live.resume if paused else pane.connection.live.pause)()
 
     def _choose_steps(self, steps: int) -> None:
         """Ask every world that can for a number of sampling steps; 0 is the next one after the last asked for."""
         for pane in self.panes:
             offered = pane.info.steps if pane.info else ()
             wanted = steps or next((n for n in offered if n > pane.steps), offered[0] if offered else 0)
-            if pane.link.live and wanted in offered:
-                pane.link.live.configure(steps=wanted)
+            if pane.connection.live and wanted in offered:
+                pane.connection.live.configure(steps=wanted)
                 pane.steps = wanted
                 self.face.say(f"Sampling in {wanted} step{'s' if wanted > 1 else ''}", self._clock_ns())
 
@@ -222,7 +223,7 @@ class PlayLoop:
         self.face.say(f"Saved {clip.path} ({clip.seconds:.1f} s)", self._clock_ns())
 
     def _file_name(self, ending: str) -> Path:
-        world = self.panes[0].link.name.rsplit("/", 1)[-1].replace(":", "-")
+        world = self.panes[0].connection.name.rsplit("/", 1)[-1].replace(":", "-")
         return self.options.folder / f"{world}-{time.strftime('%Y%m%d-%H%M%S')}.{ending}"
 
     def _send(self) -> None:
@@ -239,18 +240,19 @@ class PlayLoop:
 
     def _receive(self) -> None:
         """Take the newest frame of every world; the first one that is up is waited for, so that an idle loop sleeps."""
-        before = [pane.state for pane in self.panes]
         timeout_s = LISTEN_S
         for number, pane in enumerate(self.panes):
             frame = pane.turn(self._clock_ns(), timeout_s)
-            timeout_s = 0.0 if pane.link.live else timeout_s
+            timeout_s = 0.0 if pane.connection.live and not pane.broken else timeout_s
             if frame is not None:
                 pane.take(frame, self._clock_ns())
                 self._fresh = True
                 self._waiting = frame if number == 0 else self._waiting
         if timeout_s:
             time.sleep(timeout_s)
-        if before != [pane.state for pane in self.panes] or not self._sized:
+        states = [pane.state for pane in self.panes]
+        if states != self._states:
+            self._states = states
             self._settle()
 
     def _settle(self) -> None:

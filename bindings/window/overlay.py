@@ -55,7 +55,7 @@ def draw_statistics(painter: Painter, surface: pygame.Surface, room: pygame.Rect
     """Draw the statistics in the room's top left corner, as large as suits and as much as fits. Returns where."""
     margin = max(4, room.width // 80)
     space = room.inflate(-2 * margin, -2 * margin)
-    wanted = painter.text_px(surface, 1 / 34)
+    wanted = painter.text_px(surface, 1 / 40)
     for px in range(wanted, SMALLEST_TEXT_PX - 1, -1):
         size = _statistics_size(painter, view, px, len(view.events))
         if size[0] <= space.width and size[1] <= space.height:
@@ -66,9 +66,9 @@ def draw_statistics(painter: Painter, surface: pygame.Surface, room: pygame.Rect
 
 
 def draw_strip(
-    painter: Painter, surface: pygame.Surface, words: str, *, top: bool = False, colour: Colour = TEXT
+    painter: Painter, surface: pygame.Surface, words: str, *, top: bool = False, lifted: int = 0
 ) -> pygame.Rect:
-    """Draw one line in a small panel at the window's lower (or upper) edge, wrapped when the window is narrow."""
+    """Draw words in a small panel at the window's lower (or upper) edge, `lifted` lines above it."""
     px = painter.text_px(surface, 1 / 34)
     lines = painter.wrap(words, px, surface.get_width() - 4 * px)
     width = max(painter.width(line, px) for line in lines) + 2 * px
@@ -76,10 +76,10 @@ def draw_strip(
     room = surface.get_rect()
     rect.midtop = (room.centerx, px)
     if not top:
-        rect.midbottom = (room.centerx, room.bottom - px)
+        rect.midbottom = (room.centerx, room.bottom - px - lifted * painter.line_px(px))
     painter.panel(surface, rect)
     for row, line in enumerate(lines):
-        image = painter.text(line, px, colour)
+        image = painter.text(line, px)
         surface.blit(image, image.get_rect(centerx=rect.centerx, top=rect.top + px // 2 + row * painter.line_px(px)))
     return rect
 
@@ -140,8 +140,8 @@ def _draw_busy(surface: pygame.Surface, track: pygame.Rect, seconds: float) -> N
 
 
 def _figures(view: Statistics) -> list[tuple[str, str, Colour]]:
-    slow = view.state == "running" and view.fps < 0.8 * view.rate_hz
-    figures = [(f"{view.fps:.1f}", f"of {view.rate_hz:g} fps", WARN if slow else TEXT)]
+    slow = view.state == "running" and 0 < view.fps < 0.8 * view.rate_hz
+    figures = [(f"{view.fps:.1f}" if view.fps else "-", f"of {view.rate_hz:g} fps", WARN if slow else TEXT)]
     median, p95 = view.latency_ms or (None, None)
     figures.append(("-" if median is None else f"{median:.0f}", "ms input to frame", TEXT))
     figures.append(("-" if p95 is None else f"{p95:.0f}", "ms at the 95th", TEXT))

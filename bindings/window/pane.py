@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Protocol
 
+from inhabit.bindings.window.connection import Connection, State
 from inhabit.bindings.window.latency import InputLog
-from inhabit.bindings.window.link import Live
 from inhabit.bindings.window.overlay import Notice, Statistics
 from inhabit.bindings.window.paint import BAD, TEXT, WARN
 from inhabit.bridge.controls import IDLE, Controls
@@ -26,28 +25,11 @@ BUSY_STEP_S = 0.05
 """How often a moving bar moves, s."""
 
 
-class Connection(Protocol):
-    """What a pane needs of a Link."""
-
-    name: str
-
-    @property
-    def live(self) -> Live | None: ...
-    @property
-    def phase(self) -> str: ...
-    @property
-    def reason(self) -> str: ...
-    def start(self) -> None: ...
-    def turn(self) -> bool: ...
-    def retry(self) -> None: ...
-    def close(self) -> None: ...
-
-
 class Pane:
     """A world, as far as the window knows it. `clock_ns` of the loop times everything; it has none of its own."""
 
-    def __init__(self, link: Connection, *, label: str = ""):
-        self.link = link
+    def __init__(self, connection: Connection, *, label: str = ""):
+        self.connection = connection
         self.label = label
         self.log = InputLog()
         self.frame: Frame | None = None
@@ -57,7 +39,7 @@ class Pane:
         """Sampling steps that were asked for; 0 leaves the world's own choice."""
 
         self._started_ns = 0
-        self._trouble_ns = 0
+        self._trouble_ns = self._running_ns = 0
         self._arrivals_ns: deque[int] = deque(maxlen=512)
         self._stale = False
         self._sent = IDLE
@@ -65,14 +47,12 @@ class Pane:
     @property
     def info(self) -> WorldInfo | None:
         """What the world is; None until it has said so."""
-        return self.link.live.info if self.link.live else None
+        return self.connection.info
 
     @property
-    def state(self) -> str:
-        """loading, ready, running, paused, failed or lost."""
-        if self.link.phase != "up" or self.link.live is None:
-            return {"starting": "loading", "up": "loading"}.get(self.link.phase, "lost")
-        return self.link.live.state
+    def state(self) -> State:
+        """Of the connection, as people are told."""
+        return self.connection.state
 
     @property
     def broken(self) -> bool:
@@ -82,7 +62,7 @@ class Pane:
     @property
     def hopeless(self) -> bool:
         """True when the world is broken and nothing here mends it by itself."""
-        return self.state == "failed" or (self.state == "lost" and not self.link.mending)
+        return self.state == "failed" or (self.state == "lost" and not self.connection.mending)
 
     @property
     def first_frame_s(self) -> float:
@@ -92,30 +72,26 @@ class Pane:
     def start(self, now_ns: int) -> None:
         """Begin to open the world; turn() carries it on."""
         self._started_ns = now_ns
-        self.link.start()
+        self.connection.start()
 
     def turn(self, now_ns: int, timeout_s: float = 0.0) -> Frame | None:
         """Carry the connection on and take the newest frame, waiting for it at most `timeout_s`."""
-        if self.link.turn():
-            self.log.forget_pending()
+        if self.connection.turn():
             self._stale = True
-        live = self.link.live
-        if live is None or self.link.phase != "up":
-            self._trouble_ns = self._trouble_ns or now_ns
-            return None
-        frame = live.poll(timeout_s)
-        if not self.broken:
-            self._trouble_ns = 0
-        elif not self._trouble_ns:
-            self._trouble_ns = now_ns
+        if self.state != "running":
+            self.log.forget_pending()
+        live = self.connection.live
+        frame = live.poll(timeout_s) if live else None
+        if self.state == "running":
+            self._trouble_ns, self._running_ns = 0, self._running_ns or now_ns
+        else:
+            self._trouble_ns, self._running_ns = self._trouble_ns or now_ns, 0
         return frame
 
     def take(self, frame: Frame, now_ns: int) -> None:
         """Note a frame that has arrived."""
         if self.frame is not None and frame.epoch == self.frame.epoch:
             self.dropped += max(0, frame.index - self.frame.index - 1)
-        elif self.frame is not None:
-            self._stale = True
         self.log.answered(frame, now_ns)
         self.frame = frame
         self.frames += 1
@@ -124,21 +100,20 @@ class Pane:
         self._arrivals_ns.append(now_ns)
 
     def send(self, controls: Controls, now_ns: int) -> None:
-        """Send what changed; while the world cannot listen nothing is kept for later: old input is never replayed."""
-        live = self.link.live
-        if live is None or self.link.phase != "up" or self.state not in ("running", "ready", "paused"):
-            self._stale = True
+        """Send what changed. It is timed only while the world can listen; else the client drops what is too old."""
+        if self.connection.live is None:
             return
-        self.log.sent(live.send(controls), self._sent, controls, now_ns)
+        sequence = self.connection.live.send(controls)
+        if self.state == "running":
+            self.log.sent(sequence, self._sent, controls, now_ns)
         self._sent = controls
-        self._stale = False
 
     def catch_up(self, held: Controls, now_ns: int) -> None:
-        """After a new beginning, tell the world what is held down now."""
-        if self._stale and self.state == "running" and self.frame is not None:
-            if held.held or held.axes or self._sent.held or self._sent.axes:
-                self.send(held, now_ns)
+        """Tell a new sidecar what is held down now."""
+        if self._stale and self.state == "running":
             self._stale = False
+            if held.held or held.axes:
+                self.send(held, now_ns)
 
     def fps(self, now_ns: int) -> float:
         """Frames that reached this window a second, over the last while."""
@@ -157,23 +132,23 @@ class Pane:
         latency = self.log.percentiles_ms(50, 95)
         facts = [("frame", str(frame.index) if frame else "-"), ("dropped", str(self.dropped))]
         if info and info.steps:
-            facts.append(("steps", str(self.steps) if self.steps else "the world's own"))
+            facts.append(("steps", str(self.steps) if self.steps else "as it likes"))
         if frame and frame.stamps.server_done_ns:
             made_ns = frame.stamps.server_done_ns - frame.stamps.server_sampled_ns
             facts.append(("made in", f"{made_ns / 1e6:.1f} ms"))
         return Statistics(
-            title=self.link.name, state=self.state, fps=self.fps(now_ns), rate_hz=info.rate_hz if info else 0.0,
+            title=self.connection.name, state=self.state, fps=self.fps(now_ns), rate_hz=info.rate_hz if info else 0.0,
             latency_ms=(latency[0], latency[1]) if latency else None, facts=tuple(facts), events=self.log.rows,
         )  # fmt: skip
 
     def notice(self, now_ns: int) -> Notice | None:
         """What stands in the way of a moving picture, and the way back; None when nothing does."""
-        state, reason = self.state, self.link.reason
+        state, reason = self.state, self.connection.reason
         if state == "lost":
             return self._lost(reason, now_ns)
         if state == "failed":
             return Notice(
-                title=f"{self.link.name} could not go on", lines=(reason,) if reason else (),
+                title=f"{self.connection.name} could not go on", lines=(reason,) if reason else (),
                 way_out="F5 or Enter tries again, Esc twice leaves", colour=BAD,
             )  # fmt: skip
         if state == "paused":
@@ -182,13 +157,13 @@ class Pane:
             waited_s = self._since(self._started_ns if self.frame is None else self._trouble_ns, now_ns)
             words = reason or "The window is first; the world follows as soon as it is loaded."
             return Notice(
-                title=f"Loading {self.link.name}", lines=(words,), way_out=f"{int(waited_s)} s", busy_s=waited_s
+                title=f"Loading {self.connection.name}", lines=(words,), way_out=f"{int(waited_s)} s", busy_s=waited_s
             )
         return self._silence(now_ns)
 
     def _lost(self, reason: str, now_ns: int) -> Notice:
         lines = (reason,) if reason else ()
-        if self.link.mending:
+        if self.connection.mending:
             waited_s = self._since(self._trouble_ns, now_ns)
             return Notice(
                 title="The sidecar was lost", lines=lines, way_out="It is being started again, play goes on by itself",
@@ -200,7 +175,7 @@ class Pane:
 
     def _silence(self, now_ns: int) -> Notice | None:
         limit_s = max(SILENCE_S, SILENT_FRAMES / self.info.rate_hz) if self.info else SILENCE_S
-        silent_s = self._since(self.last_ns, now_ns)
+        silent_s = self._since(max(self.last_ns, self._running_ns), now_ns)
         if silent_s < limit_s:
             return None
         return Notice(

@@ -21,14 +21,15 @@ def make_report(pane: Pane) -> dict[str, Any]:
     when nothing was pressed; `first_frame_s` from opening the window to the first frame.
     """
     points = pane.log.percentiles_ms(50, 95, 99, last=None)
+    latency_ms = None if points is None else dict(zip(("p50", "p95", "p99"), (round(point, 3) for point in points)))
     info = pane.info
     return {
-        "world": pane.link.name,
+        "world": pane.connection.name,
         "rate_hz": info.rate_hz if info else None,
         "size_px": [info.width, info.height] if info else None,
         "steps": pane.steps or None,
         "client": {"fps": round(pane.mean_fps, 3)},
-        "input_to_frame_ms": None if points is None else dict(zip(("p50", "p95", "p99"), (round(p, 3) for p in points))),
+        "input_to_frame_ms": latency_ms,
         "inputs": pane.log.count,
         "frames": pane.frames,
         "dropped": pane.dropped,

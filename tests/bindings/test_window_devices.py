@@ -5,9 +5,8 @@ import re
 import time
 from pathlib import Path
 
+import pygame
 import pytest
-
-pygame = pytest.importorskip("pygame", reason="the window needs pygame-ce")
 
 from inhabit.bindings.window import devices as devices_module
 from inhabit.bindings.window.devices import MOUSE, PAD_AXES, PAD_BUTTONS, SCANCODES, Devices
@@ -116,10 +115,12 @@ class JoystickDescription(ctypes.Structure):
     """SDL_VirtualJoystickDesc of SDL 2."""
 
     _fields_ = (
-        *((name, ctypes.c_uint16) for name in "version type axes buttons hats vendor product padding".split()),
+        ("version", ctypes.c_uint16), ("type", ctypes.c_uint16), ("axes", ctypes.c_uint16),
+        ("buttons", ctypes.c_uint16), ("hats", ctypes.c_uint16), ("vendor", ctypes.c_uint16),
+        ("product", ctypes.c_uint16), ("padding", ctypes.c_uint16),
         ("button_mask", ctypes.c_uint32), ("axis_mask", ctypes.c_uint32), ("name", ctypes.c_char_p),
         ("userdata", ctypes.c_void_p),
-        *((name, ctypes.c_void_p) for name in "update player rumble rumble_triggers led effect".split()),
+        ("callbacks", ctypes.c_void_p * 6),
     )  # fmt: skip
 
 

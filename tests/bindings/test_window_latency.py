@@ -3,8 +3,6 @@
 import numpy as np
 import pytest
 
-pytest.importorskip("pygame", reason="the window needs pygame-ce")
-
 from inhabit.bindings.window.latency import InputLog, describe
 from inhabit.bridge.controls import IDLE, Controls
 from inhabit.bridge.frames import Frame, Stamps

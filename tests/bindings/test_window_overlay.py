@@ -1,9 +1,8 @@
 """What is drawn where: layout, statistics, help and notices, at small and large sizes. PNGs go to the test's folder."""
 
 import numpy as np
+import pygame
 import pytest
-
-pygame = pytest.importorskip("pygame", reason="the window needs pygame-ce")
 
 from inhabit.bindings.window.help import draw_help, help_pages, help_sections
 from inhabit.bindings.window.keys import COMMANDS, action_title, keys_for, label, window_keys
@@ -30,10 +29,8 @@ DOOM = ActionMap(
         ActionSource(name="ATTACK", keys=("Space", "ControlLeft", "Mouse0", "PadA"), pad=("+PadRT",)),
     )
 )
-EVENTS = tuple(
-    InputEvent(n, text, IDLE, 0, False, 1200 + 3 * n, 38.0 + n)
-    for n, text in enumerate(("ArrowLeft down", "ArrowLeft up", "Space down", "Space up", "mouse +34 -2", "PadLX +0.55"))
-)
+TEXTS = ("ArrowLeft down", "ArrowLeft up", "Space down", "Space up", "mouse +34 -2", "PadLX +0.55")
+EVENTS = tuple(InputEvent(n, text, IDLE, 0, False, 1200 + 3 * n, 38.0 + n) for n, text in enumerate(TEXTS))
 STATISTICS = Statistics(
     title="doom-center", state="running", fps=34.8, rate_hz=35, latency_ms=(41.3, 58.9),
     facts=(("frame", "1215"), ("dropped", "3"), ("steps", "2"), ("made in", "24.1 ms")), events=EVENTS,
@@ -73,7 +70,7 @@ def changed(surface) -> pygame.Rect:
     ],
 )
 def test_pictures_keep_their_shape_and_stay_sharp_where_whole_pixels_fit(content, room, expected, smooth):
-    assert fit(*content, pygame.Rect((0, 0), room)) == (pygame.Rect(expected), smooth)
+    assert fit(content[0], content[1], pygame.Rect((0, 0), room)) == (pygame.Rect(expected), smooth)
 
 
 def test_two_panes_are_equal_and_apart():
@@ -146,7 +143,7 @@ def test_an_analog_action_has_a_row_for_each_direction():
 
 
 def test_the_worlds_keys_win_and_every_command_keeps_a_key():
-    letters = tuple(f"Key{letter}" for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ") + ("Digit1", "Digit2", "Digit4")
+    letters = (*(f"Key{letter}" for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"), "Digit1", "Digit2", "Digit4")
     greedy = ActionMap(sources=(ActionSource(name="ANYTHING", keys=letters, mouse="+x"),))
     owned = window_keys(greedy, (1, 2, 4))
     assert not set(owned) & set(letters)

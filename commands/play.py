@@ -1,0 +1,170 @@
+"""Inhabit a world in a window: start its sidecar, show what it dreams, send it what you press."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+
+from inhabit.bridge.errors import InhabitError
+from inhabit.worldmodel.catalog import DEFAULT_PACK, find_pack, shipped_packs
+
+if TYPE_CHECKING:
+    from inhabit.bindings.window import Connection, Pane, PlayLoop
+
+FALLBACK = "toy"
+NO_DISPLAY_S = 20.0
+"""Length of the clip that is recorded where there is no display, s."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What to play, and how."""
+
+    world: Annotated[str, tyro.conf.Positional] = DEFAULT_PACK
+    """A shipped pack, a pack's folder, "toy", or "doom:SCENARIO" (the real game)."""
+
+    real: str = ""
+    """Play the real game instead, over the same wire, such as "doom:defend_the_center"."""
+
+    connect: str = ""
+    """Join a sidecar that runs already, such as tcp://127.0.0.1:5555 (`inhabit serve` prints its endpoint)."""
+
+    compare: str = ""
+    """Show this world beside WORLD under the same inputs, such as "doom:defend_the_center"."""
+
+    steps: int = 0
+    """Sampling steps a frame to begin with (1 is fastest, 4 is truest); 0 leaves the pack's own choice."""
+
+    scale: int = 0
+    """Whole magnification of the picture; 0 takes the largest that leaves some desktop free."""
+
+    statistics: bool = False
+    """Begin with the statistics shown (F1); a headless clip then holds them too."""
+
+    headless: bool = False
+    """Open no window: play by script and record a clip. Also what happens where there is no display."""
+
+    seconds: float = NO_DISPLAY_S
+    """Length of the headless clip, s of the world's own time."""
+
+    out: Path = Path("clip.mp4")
+    """The headless clip; a contact sheet goes beside it as a PNG."""
+
+    script: Literal["auto", "bursts", "hunt", "idle"] = "auto"
+    """Who plays a headless run: random bursts, a hunter that looks around and shoots, nobody; auto picks what suits."""
+
+    seed: int = 0
+    """Seed of the script."""
+
+    report: Path | None = None
+    """Write what was measured to this JSON file."""
+
+    folder: Path = Path(".")
+    """Where F9 and F12 save clips and pictures."""
+
+
+def run(options: Options) -> None:
+    """Play until the person leaves, or record until the clip is long enough."""
+    _check(options)
+    os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
+    from inhabit.bindings.window import PlayLoop, WindowOptions, has_display, use_dummy_display
+
+    headless = options.headless
+    if not headless and not has_display():
+        print(
+            f"inhabit: there is no display here (neither DISPLAY nor WAYLAND_DISPLAY is set), "
+            f"recording {options.seconds:g} s to {options.out} instead",
+            file=sys.stderr,
+        )
+        headless = True
+    if headless:
+        use_dummy_display()
+    panes = _panes(options)
+    window = WindowOptions(
+        title=f"{' | '.join(pane.connection.name for pane in panes)} - Inhabit", scale=options.scale,
+        statistics=options.statistics, steps=options.steps, hint=not headless, folder=options.folder,
+    )  # fmt: skip
+    loop = PlayLoop(panes, window)
+    if headless:
+        _record(options, loop)
+    else:
+        loop.run()
+    if options.report:
+        _report(options.report, loop)
+
+
+def _check(options: Options) -> None:
+    """Say what does not go together before anything is started."""
+    if options.connect and (options.real or options.compare):
+        raise InhabitError("Expected --connect alone, got --real or --compare too: a running sidecar has one world")
+    if options.real and options.compare:
+        raise InhabitError("Expected --real or --compare, got both: --compare shows WORLD and the real game together")
+    if options.seconds <= 0:
+        raise InhabitError(f"Expected --seconds above 0, got {options.seconds:g}")
+    if options.out.suffix.lower() != ".mp4":
+        raise InhabitError(f"Expected --out to end in .mp4, got {options.out}")
+
+
+def _panes(options: Options) -> list[Pane]:
+    from inhabit.bindings.window import Connection, Pane
+
+    if options.connect:
+        return [Pane(Connection(options.connect, endpoint=options.connect))]
+    world = options.real or _world(options.world)
+    worlds = [world, options.compare] if options.compare else [world]
+    return [Pane(_sidecar(name), label=_label(name) if options.compare else "") for name in worlds]
+
+
+def _world(name: str) -> str:
+    """Check a world's name before a window opens. A library without its default pack plays what it has."""
+    if name == FALLBACK or name.startswith("doom:"):
+        return name
+    packs = shipped_packs()
+    if name == DEFAULT_PACK and name not in packs:
+        other = packs[0] if packs else FALLBACK
+        print(f"inhabit: the pack {name} is not here, playing {other} instead", file=sys.stderr)
+        return other
+    find_pack(name)
+    return name
+
+
+def _label(world: str) -> str:
+    return f"real: {world.removeprefix('doom:')}" if world.startswith("doom:") else f"dreamt: {world}"
+
+
+def _sidecar(world: str) -> Connection:
+    from inhabit.bindings.window import Connection
+    from inhabit.bridge.supervisor import Supervisor
+
+    return Connection(world, supervisor=Supervisor([world]))
+
+
+def _record(options: Options, loop: PlayLoop) -> None:
+    from rich.console import Console
+    from rich.progress import Progress, TextColumn, TimeRemainingColumn
+
+    from inhabit.bindings.window import HeadlessOptions, record
+
+    wanted = HeadlessOptions(seconds=options.seconds, out=options.out, script=options.script, seed=options.seed)
+    columns = (*Progress.get_default_columns()[:-1], TextColumn("{task.fields[fps]}"), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(f"loading {loop.panes[0].connection.name}", total=options.seconds, fps="")
+
+        def show(seconds: float) -> None:
+            fps = f"{loop.panes[0].mean_fps:.1f} fps"
+            progress.update(task, completed=seconds, description=f"recording {options.out}", fps=fps)
+
+        sheet = record(loop, wanted, show)
+    print(f"{options.out}  {options.seconds:g} s of {loop.panes[0].connection.name}, contact sheet {sheet}")
+
+
+def _report(path: Path, loop: PlayLoop) -> None:
+    from inhabit.bindings.window import make_report, write_report
+
+    reports = [make_report(pane) for pane in loop.panes]
+    write_report(path, reports[0] if len(reports) == 1 else {**reports[0], "compared": reports[1]})

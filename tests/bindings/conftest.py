@@ -1,0 +1,123 @@
+"""A world and a connection that live in the test's own process, so that the loop can be turned by hand."""
+
+from dataclasses import replace
+
+import pytest
+
+from inhabit.bridge.controls import IDLE, Controls
+from inhabit.bridge.errors import LocalProtocolError
+from inhabit.bridge.frames import Frame, Stamps
+from inhabit.bridge.toy import ToyWorld
+
+FRAME_NS = 33_000_000
+
+
+class FakeClock:
+    """Time that moves only when the test says so."""
+
+    def __init__(self):
+        self.now_ns = 1_000_000_000
+
+    def __call__(self) -> int:
+        return self.now_ns
+
+    def advance(self, seconds: float) -> None:
+        self.now_ns += round(seconds * 1e9)
+
+
+class FakeLive:
+    """The methods of LiveWorld over a toy world: one frame for each poll while it runs."""
+
+    def __init__(self, clock: FakeClock):
+        self.world = ToyWorld()
+        self.info = self.world.info
+        self.state, self.reason = "running", ""
+        self.sent: list[Controls] = []
+        self.calls: list[str] = []
+        self._clock = clock
+        self._sequence = self._epoch = self._sent_ns = 0
+        self._pressed: frozenset[str] = frozenset()
+        self._frame = self.world.reset(seed=1)
+
+    def send(self, controls: Controls) -> int:
+        self.sent.append(controls)
+        self._pressed |= controls.pressed
+        self._sequence, self._sent_ns = self._sequence + 1, self._clock()
+        return self._sequence
+
+    def poll(self, timeout_s: float = 0.0) -> Frame | None:
+        self._clock.advance(max(timeout_s, 0.001))
+        if self.state != "running":
+            return None
+        held = self.sent[-1] if self.sent else IDLE
+        self._frame = self.world.step(replace(held, pressed=self._pressed))
+        self._pressed = frozenset()
+        self._clock.advance(0.033)
+        stamps = Stamps(client_input_ns=self._sent_ns, client_arrived_ns=self._clock())
+        return replace(self._frame, answers=self._sequence, epoch=self._epoch, stamps=stamps)
+
+    def reset(self, seed: int | None = None) -> None:
+        self.calls.append("reset")
+        self._epoch += 1
+        self.world.reset(seed=seed)
+
+    def pause(self) -> None:
+        self.calls.append("pause")
+        self.state = "paused"
+
+    def resume(self) -> None:
+        self.calls.append("resume")
+        self.state = "running"
+
+    def configure(self, **settings) -> None:
+        if settings.get("steps") == 4:
+            raise LocalProtocolError("Expected fewer steps, got 4")
+        self.calls.append(f"steps={settings['steps']}")
+
+    def close(self) -> None:
+        self.calls.append("close")
+
+
+class FakeConnection:
+    """A connection that is up at once; `lose` and `retry` break and mend it."""
+
+    def __init__(self, clock: FakeClock):
+        self.name = "toy"
+        self.live = FakeLive(clock)
+        self.info = self.live.info
+        self.reason, self.mending = "", False
+        self.retried = 0
+
+    @property
+    def state(self) -> str:
+        return self.live.state
+
+    def start(self) -> None: ...
+
+    def turn(self) -> bool:
+        return False
+
+    def lose(self, reason: str, *, mending: bool) -> None:
+        self.live.state, self.reason, self.mending = "lost", reason, mending
+
+    def retry(self) -> None:
+        self.retried += 1
+        self.live.state, self.reason, self.mending = "running", "", False
+
+    def close(self) -> None:
+        self.live.close()
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def fake_connection(clock):
+    return FakeConnection(clock)
+
+
+@pytest.fixture
+def dummy_display(monkeypatch):
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
