@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from inhabit.worldmodel.train.schedule import Budget
-
 LINE_EVERY_S = 30.0
 
 
@@ -46,17 +44,18 @@ class Display:
         else:
             self.say(stage)
 
-    def show(self, budget: Budget, done: int, unit: str, figures: Mapping[str, float]) -> None:
-        """Show how far the stage is: `done` units within its budget, and smoothed figures."""
+    def show(self, share: float, elapsed_s: float, done: int, unit: str, figures: Mapping[str, float]) -> None:
+        """Show how far the stage is (`share`, 0 to 1): `done` units in `elapsed_s`, and smoothed figures."""
         for name, value in figures.items():
             self._means[name] = 0.98 * self._means.get(name, value) + 0.02 * value
-        rate = done / max(budget.elapsed_s, 1e-6)
+        rate = done / max(elapsed_s, 1e-6)
         text = "  ".join([f"{rate:.0f} {unit}/s", *(f"{name} {value:.4g}" for name, value in self._means.items())])
         if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, completed=budget.share, figures=text)
+            self._bar.update(self._task, completed=share, figures=text)
         elif time.monotonic() >= self._line_due:
             self._line_due = time.monotonic() + LINE_EVERY_S
-            self.say(f"{self._stage}: {budget.share:4.0%}  {text}  {budget.left_s / 60:.0f} min left")
+            left_min = elapsed_s * (1 - share) / max(share, 1e-6) / 60
+            self.say(f"{self._stage}: {share:4.0%}  {text}  {left_min:.0f} min left")
 
     def end(self) -> None:
         if self._bar is not None:

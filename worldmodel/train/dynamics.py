@@ -267,7 +267,7 @@ class DynamicsTrainer:
         """How much each latent counts, (b, t, 1, h, w), one on average."""
         change = (clean[:, 1:] - clean[:, :-1]).abs().mean(2, keepdim=True)
         change = torch.cat([change[:, :1], change], dim=1)
-        weight = 1 + self.config.change_gain * (change / change.mean()).clamp(max=4)
+        weight = 1 + self.config.change_gain * (change / change.mean().clamp(min=1e-6)).clamp(max=4)
         weight = weight + self.config.object_gain * self._data.care[rows].float()[:, :, None]
         return weight / weight.mean()
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import platform
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -122,7 +124,7 @@ def _codec(
         display.begin(f"codec ({budget.seconds / 60:.1f} min)")
 
         def on_step(step: int, figures: dict, budget: Budget = budget) -> None:
-            display.show(budget, step * preset.autoencoder_training.batch, "frames", figures)
+            display.show(budget.share, budget.elapsed_s, step * preset.autoencoder_training.batch, "frames", figures)
 
         def on_save(network: Autoencoder) -> None:
             run.keep("autoencoder", network)
@@ -175,10 +177,12 @@ def _latents(run: Run, autoencoder: Autoencoder, footage: Footage, device: torch
         if float(autoencoder.std.min()) == 1.0:
             standardise(autoencoder, footage, device)
         display.begin("encoding")
-        budget = Budget(seconds=1e9)
-        latents = encode_all(
-            autoencoder, footage, device, on_step=lambda done: display.show(budget, done, "frames", {})
-        )
+        started = time.monotonic()
+
+        def on_step(done: int) -> None:
+            display.show(done / len(footage), time.monotonic() - started, done, "frames", {})
+
+        latents = encode_all(autoencoder, footage, device, on_step=on_step)
         run.keep_latents(latents, len(footage))
     return latents
 
@@ -242,11 +246,10 @@ def _dynamics(
             save_pack(_pack(run, footage, preset, autoencoder, average, latents, config), config.out)
         saves += 1
 
-    return trainer.train(
-        budget,
-        on_save=on_save,
-        on_step=lambda step, figures: display.show(budget, (step + 1) * frames, "frames", figures),
-    )
+    def on_step(step: int, figures: Mapping[str, float]) -> None:
+        display.show(budget.share, budget.elapsed_s, (step + 1) * frames, "frames", figures)
+
+    return trainer.train(budget, on_save=on_save, on_step=on_step)
 
 
 def check_dynamics(

@@ -1,0 +1,203 @@
+"""Training: the targets are what the paper says, alignment holds, losses fall, and a run resumes."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from inhabit.bridge.controls import Controls
+from inhabit.bridge.errors import InhabitError
+from inhabit.bridge.toy import ToyWorld
+from inhabit.worldmodel.omni.dynamics import K_MAX, Block, Dynamics, Prediction, reward_values, two_hot
+from inhabit.worldmodel.recordings import Recorder
+from inhabit.worldmodel.train.dynamics import FINEST, DynamicsTrainer, DynamicsTraining, Latents, object_cells
+from inhabit.worldmodel.train.footage import load_footage, object_weight
+from inhabit.worldmodel.train.presets import preset_for
+from inhabit.worldmodel.train.schedule import Average, Budget, learning_rate
+
+
+@pytest.fixture(scope="module")
+def toy_recording(tmp_path_factory):
+    """Twelve short episodes of the toy world under seeded play."""
+    folder = tmp_path_factory.mktemp("toy") / "recording"
+    world = ToyWorld(width=64, height=64)
+    rng = np.random.default_rng(0)
+    with Recorder(folder, world.info, source="toy") as recorder:
+        for episode in range(12):
+            start = world.reset(seed=episode)
+            recorder.add(start.pixels, action=(0, 0, 0), first=True)
+            for step in range(40):
+                action = np.eye(3)[rng.integers(3)]
+                frame = world.step(Controls(action=tuple(action)))
+                recorder.add(frame.pixels, action=action, reward=frame.reward, terminated=step == 39)
+    return folder
+
+
+class Oracle(Dynamics):
+    """Knows the clean frames: what any schedule of steps must then lead to is the clean frame itself."""
+
+    clean: torch.Tensor
+
+    def forward(self, block: Block, past=None) -> Prediction:
+        b, t = block.level.shape
+        return Prediction(
+            clean=self.clean[:b],
+            reward_logits=torch.zeros(b, t, len(reward_values())),
+            ending_logit=torch.zeros(b, t),
+            made=[],
+        )
+
+
+def trainer_of(small_pack, network=None, **changes) -> DynamicsTrainer:
+    torch.manual_seed(0)
+    n, config = 200, small_pack.file.dynamics
+    data = Latents(
+        z=torch.randn(n, 8, 4, 4).half(),
+        actions=torch.zeros(n, 3),
+        rewards=torch.zeros(n),
+        ended=torch.zeros(n),
+        first=torch.arange(n) % 50 == 0,
+        care=torch.zeros(n, 4, 4),
+    )
+    training = DynamicsTraining(batch=4, window=10, warmup=5, **changes)
+    starts = np.array([0, 50, 100, 110])
+    return DynamicsTrainer(network or Dynamics(config), data, starts, torch.device("cpu"), training)
+
+
+def test_half_steps_of_a_perfect_network_lead_to_the_clean_frame(small_pack):
+    oracle = Oracle(small_pack.file.dynamics)
+    trainer = trainer_of(small_pack, oracle)
+    rows = trainer._draw_rows()
+    block, clean = trainer._noise(rows)
+    oracle.clean = clean
+    block, bootstrapped = trainer._make_big(block, clean, 4)
+    assert bootstrapped.any()
+    target = trainer._bootstrap_target(block, clean, bootstrapped, 4)
+    torch.testing.assert_close(target, clean, atol=1e-4, rtol=1e-4)
+
+
+def test_big_steps_lie_on_their_own_grid(small_pack):
+    trainer = trainer_of(small_pack)
+    block, clean = trainer._noise(trainer._draw_rows())
+    assert (block.step == FINEST).all()
+    assert (block.level < K_MAX).all()
+    big, bootstrapped = trainer._make_big(block, clean, 4)
+    length = K_MAX >> big.step  # a step's length in levels
+    assert (big.level[bootstrapped] % length[bootstrapped] == 0).all()
+    assert (big.level + length)[bootstrapped].max() <= K_MAX
+    assert set(big.step[bootstrapped].tolist()) <= {0, 1, 2}
+
+
+def test_noise_follows_its_label(small_pack):
+    trainer = trainer_of(small_pack)
+    rows = trainer._draw_rows()
+    block, clean = trainer._noise(rows)
+    tau = block.level[..., None, None, None] / K_MAX
+    fresh = (block.noised - tau * clean) / (1 - tau)
+    assert abs(float(fresh.std()) - 1) < 0.05
+
+
+def test_the_previous_frame_is_the_one_before_and_nothing_at_an_episodes_start(small_pack):
+    trainer = trainer_of(small_pack, previous_noise=0.0, previous_drop=0.0)
+    rows = torch.stack([torch.arange(0, 10), torch.arange(110, 120)])  # the first begins an episode
+    clean = trainer._data.z[rows].float()
+    previous = trainer._previous(rows, clean)
+    assert torch.equal(previous[:, 1:], clean[:, :-1])
+    assert not previous[0, 0].any()
+    assert torch.equal(previous[1, 0], trainer._data.z[109].float())
+
+
+def test_rewards_survive_two_hot():
+    rewards = torch.tensor([-1.0, 0.0, 0.5, 1.0, 7.3])
+    spread = two_hot(rewards)
+    torch.testing.assert_close(spread.sum(-1), torch.ones(5))
+    torch.testing.assert_close((spread * reward_values()).sum(-1), rewards, atol=0.12, rtol=0.05)
+
+
+def test_training_lowers_the_loss(small_pack):
+    trainer = trainer_of(small_pack, rate=3e-3)
+    # every frame equals the one before it: handing it on is all there is to learn
+    trainer._data = replace(trainer._data, z=trainer._data.z[:1].repeat(200, 1, 1, 1))
+    first = np.mean([trainer.take_step(0.0)["video"] for _ in range(10)])
+    for _ in range(120):
+        last = trainer.take_step(0.5)["video"]
+    assert last < 0.5 * first
+
+
+def test_object_cells_and_weights_mark_where_the_objects_are(tmp_path):
+    from inhabit.worldmodel.recordings import Box
+
+    world = ToyWorld(width=64, height=64)
+    with Recorder(tmp_path / "r", world.info, source="toy") as recorder:
+        box = Box(name="Demon", x=30, y=17, width=4, height=6)
+        puff = Box(name="BulletPuff", x=0, y=0, width=9, height=9)
+        recorder.add(world.reset(seed=0).pixels, action=(0, 0, 0), objects=[box, puff])
+    footage = load_footage(tmp_path / "r")
+    assert footage.names == ("Demon",)
+    assert object_cells(footage, (4, 4))[0].nonzero().tolist() == [[1, 1], [1, 2]]
+    weight = object_weight(footage, np.array([0]), gain=4.0)[0, 0]
+    assert float(weight[20, 31]) == 1 + 4 * 4.0
+    assert float(weight[0, 0]) == 1.0
+
+
+def test_footage_holds_out_whole_episodes(toy_recording):
+    footage = load_footage(toy_recording)
+    windows = footage.windows(8, held_out=False)
+    episode = np.cumsum(footage.first)
+    assert (episode[windows] == episode[windows + 7]).all()
+    assert len(footage) == 12 * 41
+
+
+def test_averages_follow_and_then_smooth():
+    network = torch.nn.Linear(1, 1, bias=False)
+    average = Average(network, 0.9)
+    torch.nn.init.constant_(network.weight, 1.0)
+    for _ in range(200):
+        average.update(network)
+    weight = next(average.network.parameters())
+    assert math.isclose(float(weight), 1.0, abs_tol=1e-3)
+
+
+def test_the_learning_rate_warms_up_stays_and_falls():
+    at = [learning_rate(1000, share, peak=1.0, warmup=10) for share in (0.0, 0.5, 0.8, 1.0)]
+    assert at[:2] == [1.0, 1.0]
+    assert at[1] > at[2] > at[3] == pytest.approx(0.1)
+    assert learning_rate(0, 0.0, peak=1.0, warmup=10) == pytest.approx(0.1)
+
+
+def test_a_budget_runs_on_the_clock_it_is_given():
+    now = [0.0]
+    budget = Budget(seconds=300, clock=lambda: now[0])
+    assert not budget.save_is_due()
+    now[0] = 150.0
+    assert (budget.share, budget.save_is_due(), budget.save_is_due()) == (0.5, True, False)
+    now[0] = 400.0
+    assert (budget.left_s, budget.share) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize(("name", "size"), [("enormous", (128, 96)), ("tiny", (100, 96))])
+def test_presets_refuse_what_does_not_fit(name, size):
+    with pytest.raises(InhabitError, match=r"Expected a (preset|frame size)"):
+        preset_for(name, width=size[0], height=size[1], actions=3)
+
+
+@pytest.mark.slow
+def test_learning_a_world_writes_a_pack_and_resumes(toy_recording, tmp_path):
+    from inhabit.worldmodel.neural_world import NeuralWorld
+    from inhabit.worldmodel.train.display import Display
+    from inhabit.worldmodel.train.learn import LearnConfig, learn
+
+    config = LearnConfig(recording=toy_recording, out=tmp_path / "toy", preset="nano", minutes=0.4, device="cpu")
+    steps = []
+    for _ in range(2):
+        learn(config, Display())
+        world = NeuralWorld.open(tmp_path / "toy", device="cpu")
+        assert world.reset(seed=0).pixels.shape == (64, 64, 3)
+        assert world.step(Controls(action=(1, 0, 0))).index == 1
+        steps.append((tmp_path / "toy.run" / "progress.json").read_text())
+    assert steps[0] != steps[1]
+    assert not list(tmp_path.glob("*.partial"))
