@@ -64,7 +64,7 @@ def run(options: Options) -> None:
 
 def _stop_at_end_of_input(server: Server) -> None:
     """Standard input is a pipe that only the parent holds: it ends when the parent does, however that dies."""
-    while sys.stdin.buffer.read(4096):
+    while os.read(sys.stdin.fileno(), 4096):  # not through sys.stdin: its lock would be held at the interpreter's end
         pass
     server.stop()
     os._exit(0)  # a world that hangs would keep the process alive
