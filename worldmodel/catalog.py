@@ -86,6 +86,7 @@ def open_world(spec: str, *, device: str = "auto", steps: int | None = None) -> 
     from inhabit.worldmodel.neural_world import NeuralWorld
 
     world = NeuralWorld.open(folder, device=device)
+    world.tune()
     if steps is not None:
         world.configure(steps=steps)
     return world

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
+import time
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,10 @@ from inhabit.bridge.frames import Frame
 from inhabit.worldmodel.engine import STEPS, Engine, Outcome, State
 from inhabit.worldmodel.memory.ring import Ring
 from inhabit.worldmodel.pack import Pack, Starts, load_pack
+
+
+TUNING_STEPS = 5
+"""Steps that are timed for each number of threads."""
 
 
 def choose_device(wanted: str = "auto") -> torch.device:
@@ -55,6 +60,29 @@ class NeuralWorld:
     def open(cls, folder: Path, *, device: str = "auto") -> NeuralWorld:
         pack = load_pack(folder)
         return cls(pack, Engine(pack.autoencoder, pack.dynamics, choose_device(device)))
+
+    def tune(self) -> int:
+        """Choose how many CPU threads make a step fastest here and now, and return the number.
+
+        On a busy machine fewer threads are faster: with two of them, each layer waits for the one that was held up.
+        """
+        if self._engine.device.type != "cpu":
+            return torch.get_num_threads()
+        state = self._engine.begin(self._starts.latents[:1], self._starts.actions[:1], torch.tensor([0]))
+        action = torch.zeros(1, self.info.actions.size)
+        cores = os.cpu_count() or 1
+        best = (float("inf"), torch.get_num_threads())
+        for threads in sorted({1, max(1, cores // 2), cores}):
+            torch.set_num_threads(threads)
+            self._engine.step(state, action)
+            times = []
+            for _ in range(TUNING_STEPS):
+                started = time.perf_counter()
+                self._engine.step(state, action)
+                times.append(time.perf_counter() - started)
+            best = min(best, (sorted(times)[len(times) // 2], threads))
+        torch.set_num_threads(best[1])
+        return best[1]
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Frame:
         """Begin at one of the pack's starts: options={"start": n} names it, else the seed chooses."""
@@ -155,20 +183,3 @@ def _mixed(value: int, salt: int) -> int:
     """A number below 2**62 that depends on both, the same in every process."""
     digest = hashlib.blake2b(f"{value}/{salt}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little") >> 2
-
-
-def tune_threads(engine: Engine, state: State, *, tries: tuple[int, ...] = ()) -> int:
-    """Choose the thread count that makes a step fastest here and now; on a busy machine fewer can be faster."""
-    import time
-
-    best = (float("inf"), torch.get_num_threads())
-    for threads in tries or (1, max(1, (os.cpu_count() or 2) // 2), os.cpu_count() or 1):
-        torch.set_num_threads(threads)
-        action = torch.zeros(len(state), state.action.shape[1])
-        engine.step(state, action)
-        started = time.perf_counter()
-        for _ in range(3):
-            engine.step(state, action)
-        best = min(best, (time.perf_counter() - started, threads))
-    torch.set_num_threads(best[1])
-    return best[1]

@@ -100,9 +100,16 @@ def gather_latents(footage: Footage, z: Tensor, device: torch.device) -> Latents
 
 
 def object_cells(footage: Footage, grid: tuple[int, int]) -> Tensor:
-    """Which latents have objects on them. Shape (n, rows, columns) float16: 1 under an object, 0 elsewhere."""
+    """Which latents have objects on them. Shape (n, rows, columns) float16: 1 under an object, 0 elsewhere.
+
+    Where no objects were recorded, cells that hold something unusual count.
+    """
     side = footage.frames.shape[1] // grid[0]
     cells = np.zeros((len(footage), *grid), np.float16)
+    if not footage.names:
+        for start in range(0, len(footage), 512):
+            unusual = footage.unusual(slice(start, start + 512)) > 0.5
+            cells[start : start + 512] = unusual.reshape(-1, grid[0], side, grid[1], side).any((2, 4))
     for row, _, x, y, width, height in footage.boxes:
         cells[
             row, max(0, y) // side : (y + height - 1) // side + 1, max(0, x) // side : (x + width - 1) // side + 1

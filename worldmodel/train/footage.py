@@ -46,6 +46,16 @@ class Footage:
         return self.seeds % HELD_OUT_EVERY == HELD_OUT_EVERY - 1
 
     @cached_property
+    def usual_frame(self) -> np.ndarray:
+        """(h, w, 3) uint8, the median over the recording: what is always there."""
+        return np.median(self.frames[:: max(1, len(self) // 300)], axis=0).astype(np.uint8)
+
+    def unusual(self, rows: np.ndarray | slice) -> np.ndarray:
+        """(b, h, w) float32, 0 to 1: how far each pixel is from the usual frame. Stands in for unrecorded objects."""
+        away = np.abs(self.frames[rows].astype(np.int16) - self.usual_frame).mean(-1)
+        return np.clip(away.astype(np.float32) / 64, 0, 1)
+
+    @cached_property
     def _box_start(self) -> np.ndarray:
         return np.searchsorted(self.boxes[:, 0], np.arange(len(self) + 1))
 
@@ -109,8 +119,11 @@ def object_weight(footage: Footage, rows: np.ndarray, *, gain: float, full_area_
     """How much each pixel matters because of the objects on it. Shape (b, 1, h, w), 1 where there is none.
 
     A box adds gain * full_area_px / area to each of its pixels (bounded to gain / 2 .. 4 gain), so that a distant
-    monster of ten pixels counts nearly as much as one that fills the view.
+    monster of ten pixels counts nearly as much as one that fills the view. Where no objects were recorded, what is
+    unusual counts as one.
     """
+    if not footage.names:
+        return 1 + 2 * gain * torch.from_numpy(footage.unusual(rows))[:, None]
     h, w = footage.frames.shape[1:3]
     weight = np.ones((len(rows), 1, h, w), np.float32)
     for index, row in enumerate(rows):
