@@ -14,7 +14,7 @@ from inhabit.bridge.errors import InhabitError
 from inhabit.worldmodel.catalog import DEFAULT_PACK, find_pack, shipped_packs
 
 if TYPE_CHECKING:
-    from inhabit.bindings.window import Connection, Pane, PlayLoop
+    from inhabit.bindings.window import Connection, PlayLoop
 
 FALLBACK = "toy"
 NO_DISPLAY_S = 20.0
@@ -72,19 +72,13 @@ def run(options: Options) -> None:
     """Play until the person leaves, or record until the clip is long enough."""
     _check(options)
     os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
-    from inhabit.bindings.window import PlayLoop, WindowOptions, has_display, use_dummy_display
+    from inhabit.bindings.window import Pane, PlayLoop, WindowOptions, use_dummy_display
 
-    headless = options.headless
-    if not headless and not has_display():
-        print(
-            f"inhabit: there is no display here (neither DISPLAY nor WAYLAND_DISPLAY is set), "
-            f"recording {options.seconds:g} s to {options.out} instead",
-            file=sys.stderr,
-        )
-        headless = True
+    connections = _connections(options)
+    headless = options.headless or not _has_display(options)
     if headless:
         use_dummy_display()
-    panes = _panes(options)
+    panes = [Pane(connection, label=_label(connection.name, options)) for connection in connections]
     window = WindowOptions(
         title=f"{' | '.join(pane.connection.name for pane in panes)} - Inhabit", scale=options.scale,
         statistics=options.statistics, steps=options.steps, hint=not headless, folder=options.folder,
@@ -110,17 +104,31 @@ def _check(options: Options) -> None:
         raise InhabitError(f"Expected --out to end in .mp4, got {options.out}")
 
 
-def _panes(options: Options) -> list[Pane]:
-    from inhabit.bindings.window import Connection, Pane
+def _has_display(options: Options) -> bool:
+    from inhabit.bindings.window import has_display
+
+    if not has_display():
+        print(
+            f"inhabit: there is no display here (neither DISPLAY nor WAYLAND_DISPLAY is set), "
+            f"recording {options.seconds:g} s to {options.out} instead",
+            file=sys.stderr,
+        )
+    return has_display()
+
+
+def _connections(options: Options) -> list[Connection]:
+    """One connection for each world that is asked for; nothing is started yet."""
+    from inhabit.bindings.window import Connection
+    from inhabit.bridge.supervisor import Supervisor
 
     if options.connect:
-        return [Pane(Connection(options.connect, endpoint=options.connect))]
-    world = options.real or _world(options.world)
-    worlds = [world, options.compare] if options.compare else [world]
-    return [Pane(_sidecar(name), label=_label(name) if options.compare else "") for name in worlds]
+        return [Connection(options.connect, endpoint=options.connect)]
+    names = [options.real or options.world, *([options.compare] if options.compare else [])]
+    worlds = [_known(name) for name in names]
+    return [Connection(world, supervisor=Supervisor(["serve", world])) for world in worlds]
 
 
-def _world(name: str) -> str:
+def _known(name: str) -> str:
     """Check a world's name before a window opens. A library without its default pack plays what it has."""
     if name == FALLBACK or name.startswith("doom:"):
         return name
@@ -133,15 +141,11 @@ def _world(name: str) -> str:
     return name
 
 
-def _label(world: str) -> str:
+def _label(world: str, options: Options) -> str:
+    """What to call a picture beside another one."""
+    if not options.compare:
+        return ""
     return f"real: {world.removeprefix('doom:')}" if world.startswith("doom:") else f"dreamt: {world}"
-
-
-def _sidecar(world: str) -> Connection:
-    from inhabit.bindings.window import Connection
-    from inhabit.bridge.supervisor import Supervisor
-
-    return Connection(world, supervisor=Supervisor([world]))
 
 
 def _record(options: Options, loop: PlayLoop) -> None:

@@ -1,6 +1,6 @@
 """The pygame window: play a world, see what it costs, record it; with a screen or without one.
 
-PlayLoop([Pane(Connection("toy", supervisor=Supervisor(["toy"])))]).run() is a whole player.
+PlayLoop([Pane(Connection("toy", supervisor=Supervisor(["serve", "toy"])))]).run() is a whole player.
 """
 
 try:

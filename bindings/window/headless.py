@@ -57,7 +57,7 @@ def record(loop: PlayLoop, options: HeadlessOptions, progress: Callable[[float],
     """
     sheet = ContactSheet()
     try:
-        _await_world(loop)
+        _await_worlds(loop)
         info = loop.panes[0].info
         assert info is not None
         script = Script(options.script, info.actions, options.seed)
@@ -72,12 +72,12 @@ def record(loop: PlayLoop, options: HeadlessOptions, progress: Callable[[float],
     return path
 
 
-def _await_world(loop: PlayLoop) -> None:
-    while loop.panes[0].info is None and not loop.done:
+def _await_worlds(loop: PlayLoop) -> None:
+    while any(pane.frame is None for pane in loop.panes) and not loop.done:
         loop.turn()
         _check(loop)
     if loop.done:
-        raise InhabitError("The recording was stopped before the world was there")
+        raise InhabitError("The recording was stopped before every world was there")
 
 
 def _play(loop: PlayLoop, seconds: float, progress: Callable[[float], None]) -> None:

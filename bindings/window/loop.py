@@ -83,6 +83,8 @@ class PlayLoop:
         self._owned: dict[str, str] = {}
         self._states: list[str] = []
         self._sized = False
+        """All worlds have said what they are, and the window has taken their size."""
+
         self._sent_ns = self._drawn_ns = self._leaving_until_ns = 0
         self._held = Controls()
         self._waiting: Frame | None = None
@@ -244,6 +246,8 @@ class PlayLoop:
         for number, pane in enumerate(self.panes):
             frame = pane.turn(self._clock_ns(), timeout_s)
             timeout_s = 0.0 if pane.connection.live and not pane.broken else timeout_s
+            if refusal := pane.refusal():
+                self.face.say(refusal, self._clock_ns())
             if frame is not None:
                 pane.take(frame, self._clock_ns())
                 self._fresh = True
@@ -267,6 +271,8 @@ class PlayLoop:
         if len(infos) == len(self.panes) and not self._sized:
             self._sized = True
             self._fit_window()
+            if len(self.panes) > 1:
+                self._reset()  # worlds that are compared begin together
             if self.options.hint:
                 self.face.hint(self._clock_ns())
             if self.options.steps:

@@ -43,6 +43,7 @@ class Pane:
         self._arrivals_ns: deque[int] = deque(maxlen=512)
         self._stale = False
         self._sent = IDLE
+        self._told = ""
 
     @property
     def info(self) -> WorldInfo | None:
@@ -76,7 +77,7 @@ class Pane:
 
     def turn(self, now_ns: int, timeout_s: float = 0.0) -> Frame | None:
         """Carry the connection on and take the newest frame, waiting for it at most `timeout_s`."""
-        if self.connection.turn():
+        if self.connection.turn(now_ns):
             self._stale = True
         if self.state != "running":
             self.log.forget_pending()
@@ -107,6 +108,12 @@ class Pane:
         if self.state == "running":
             self.log.sent(sequence, self._sent, controls, now_ns)
         self._sent = controls
+
+    def refusal(self) -> str:
+        """Why the world refused the last request, once; "" when it did not."""
+        reason = self.connection.reason if self.state == "running" else ""
+        told, self._told = self._told, reason
+        return reason if reason != told else ""
 
     def catch_up(self, held: Controls, now_ns: int) -> None:
         """Tell a new sidecar what is held down now."""
@@ -155,10 +162,7 @@ class Pane:
             return Notice(title="Paused", way_out="F6 goes on")
         if self.frame is None or state == "loading":
             waited_s = self._since(self._started_ns if self.frame is None else self._trouble_ns, now_ns)
-            words = reason or "The window is first; the world follows as soon as it is loaded."
-            return Notice(
-                title=f"Loading {self.connection.name}", lines=(words,), way_out=f"{int(waited_s)} s", busy_s=waited_s
-            )
+            return Notice(title=f"Loading {self.connection.name}", way_out=f"{int(waited_s)} s", busy_s=waited_s)
         return self._silence(now_ns)
 
     def _lost(self, reason: str, now_ns: int) -> Notice:

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 import pygame
 
+from inhabit.bridge.errors import InhabitError
+
 BACKGROUND = (11, 12, 15)
 GAP_PX = 8
 """Space between two worlds side by side, pixels."""
@@ -22,9 +24,10 @@ ROOM_SHARE = 0.75
 
 
 def has_display() -> bool:
-    """True when a window can be shown here (on Linux: X11 or Wayland is there)."""
-    if not sys.platform.startswith("linux"):
-        return True
+    """True when a window can be shown here: on Linux X11, Wayland or a driver that SDL_VIDEODRIVER names."""
+    driver = os.environ.get("SDL_VIDEODRIVER", "")
+    if driver or not sys.platform.startswith("linux"):
+        return driver not in ("dummy", "offscreen")
     return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
@@ -65,9 +68,13 @@ class Screen:
     """The window's surface, its size and its mode."""
 
     def __init__(self, title: str, size: tuple[int, int]):
-        pygame.display.init()
+        """Open a window. Raises InhabitError where none can be opened."""
         self.title = title
-        self.surface = pygame.display.set_mode(size, pygame.RESIZABLE)
+        try:
+            pygame.display.init()
+            self.surface = pygame.display.set_mode(size, pygame.RESIZABLE)
+        except pygame.error as error:
+            raise InhabitError(f"Cannot open a window: {error}; without a display use --headless") from error
         self.fullscreen = False
         self._windowed_size = size
         pygame.display.set_caption(title)

@@ -94,7 +94,7 @@ class FakeConnection:
 
     def start(self) -> None: ...
 
-    def turn(self) -> bool:
+    def turn(self, now_ns: int) -> bool:
         return False
 
     def lose(self, reason: str, *, mending: bool) -> None:
