@@ -46,9 +46,9 @@ class Schedule:
         return True
 
     def restart(self, now_ns: int) -> None:
-        """Begin again from now, for instance after a pause; `late` goes on counting."""
+        """Begin again: the next tick is one period from now, so that a first frame is seen. `late` goes on counting."""
         self._start_ns = now_ns
-        self._ticks = 0
+        self._ticks = 1
 
 
 class Recent:

@@ -162,7 +162,9 @@ class Seat:
         text = str(error) if known else f"The world broke, see incident {incident} in the sidecar's log"
         self._broken, self._world = self._world, None
         with self._lock:
-            self.failure = error
+            if session is None or session is self.session:
+                # Who sat down meanwhile waits for this very world. Who took over from another gets a new one.
+                session, self.failure = self.session, error
             if session is not None and session.state != "failed":
                 session.fail(text, incident)
 

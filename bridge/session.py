@@ -177,7 +177,7 @@ class Session:
 
     def next_task(self, now_ns: int) -> Task | None:
         """What the world shall do now; done(), refuse() or fail() must follow. None: nothing before `due_ns`."""
-        if self._doing is not None:
+        if self._doing is not None or self.state == "loading":
             return None
         while (waiting := self._requests.next()) is not None:
             self._doing = self._judge(waiting, now_ns)

@@ -11,7 +11,7 @@ import errno
 import ipaddress
 import socket
 from collections import deque
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Literal, NamedTuple, Protocol
 
 import zmq
@@ -28,7 +28,10 @@ ZERO_COPY_BYTES = 64 * 1024
 
 SERVER_PART_BYTES = MAX_STATE_BYTES + 1024
 CLIENT_PART_BYTES = 8192 * 8192 * 3 + 1024
-QUEUE_MESSAGES = 256
+SEND_QUEUE_MESSAGES = 16
+"""Bounds what a client that reads nothing can cost: so many frames at the worst. What does not fit is said again."""
+
+RECEIVE_QUEUE_MESSAGES = 256
 SOCKET_BUFFER_BYTES = 256 * 1024
 LINGER_MS = 200
 
@@ -196,7 +199,7 @@ def check_loopback(bind: str) -> None:
 
 def _configure(zmq_socket: zmq.Socket, endpoint: str) -> None:
     for option, value in (
-        (zmq.LINGER, LINGER_MS), (zmq.SNDHWM, QUEUE_MESSAGES), (zmq.RCVHWM, QUEUE_MESSAGES),
+        (zmq.LINGER, LINGER_MS), (zmq.SNDHWM, SEND_QUEUE_MESSAGES), (zmq.RCVHWM, RECEIVE_QUEUE_MESSAGES),
         (zmq.SNDBUF, SOCKET_BUFFER_BYTES), (zmq.RCVBUF, SOCKET_BUFFER_BYTES), (zmq.TCP_KEEPALIVE, 1),
         (zmq.HEARTBEAT_IVL, 500), (zmq.HEARTBEAT_TIMEOUT, 1500), (zmq.HEARTBEAT_TTL, 2000), (zmq.HANDSHAKE_IVL, 3000),
         (zmq.IPV6, int("[" in endpoint)),
@@ -235,16 +238,21 @@ def _why_not_bound(bind: str, error: zmq.ZMQError) -> str:
 
 
 class Loopback:
-    """Both ends in one process and one thread, in a fixed order: for tests, and for a world without a sidecar."""
+    """Both ends in one process and one thread, in a fixed order: for tests.
 
-    def __init__(self) -> None:
+    Args:
+        on_wait: called when an end waits, with the time-out in seconds. It lets the other end do its work.
+    """
+
+    def __init__(self, on_wait: Callable[[float], None] = lambda timeout_s: None):
         self.server = LoopbackServer()
+        self._on_wait = on_wait
         self._connected = 0
 
     def connect(self) -> LoopbackClient:
         """A new client with its own connections."""
         self._connected += 1
-        return LoopbackClient(self.server, self._connected)
+        return LoopbackClient(self.server, self._connected, self._on_wait)
 
 
 class LoopbackServer:
@@ -272,9 +280,10 @@ class LoopbackServer:
 
 
 class LoopbackClient:
-    def __init__(self, server: LoopbackServer, number: int):
+    def __init__(self, server: LoopbackServer, number: int, on_wait: Callable[[float], None]):
         self.endpoint = server.endpoint
         self._server = server
+        self._on_wait = on_wait
         self._number = number
         self._connections = 0
         self._routes: dict[Channel, tuple[int, Channel, int]] = {}
@@ -297,7 +306,8 @@ class LoopbackClient:
         return None
 
     def wait(self, timeout_s: float) -> None:
-        """There is nobody to wait for: the other end runs in this very thread."""
+        if not any(self._server.peers.get(route) for route in self._routes.values()):
+            self._on_wait(timeout_s)
 
     def send(self, channel: Channel, parts: Sequence[Part]) -> Sent:
         if self._routes[channel] not in self._server.peers:
