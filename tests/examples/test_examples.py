@@ -1,0 +1,59 @@
+"""Every example runs as its first line says."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from inhabit.bridge.supervisor import Supervisor
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+def run(name: str, *arguments: object, timeout_s: float = 60.0) -> str:
+    environment = {**os.environ, "SDL_VIDEODRIVER": "dummy", "SDL_AUDIODRIVER": "dummy"}
+    command = [sys.executable, str(EXAMPLES / name), *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, env=environment)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def endpoint():
+    supervisor = Supervisor(["serve", "toy"])
+    supervisor.start()
+    yield supervisor.endpoint
+    supervisor.stop()
+
+
+def test_examples_are_short_and_tested():
+    tested = {"catch.py", "01_connect.py", "02_keyboard.py", "03_record_your_game.py", "04_train_your_game.py"}
+    assert {path.name for path in EXAMPLES.glob("*.py")} == tested
+    assert all(len(path.read_text().splitlines()) <= 60 for path in EXAMPLES.glob("*.py"))
+
+
+def test_connect(endpoint):
+    assert "frame 50: (48, 64, 3)" in run("01_connect.py", endpoint)
+
+
+def test_keyboard(endpoint):
+    out = run("02_keyboard.py", endpoint, 2)
+    assert "frames of A square that the arrows move" in out
+    assert int(out.splitlines()[-1].split()[0]) > 0
+
+
+@pytest.mark.slow
+def test_record_and_train_your_own_game(tmp_path):
+    from inhabit.worldmodel.recordings import read_shards
+
+    run("03_record_your_game.py", tmp_path / "recording", 2500)
+    shards = list(read_shards(tmp_path / "recording"))
+    assert sum(map(len, shards)) >= 2500
+    assert sum(float(shard.rewards.sum()) for shard in shards) > 0
+    out = run("04_train_your_game.py", tmp_path / "recording", tmp_path / "pack", 0.7, timeout_s=300)
+    assert (tmp_path / "pack" / "world.json").is_file()
+    assert Path(out.splitlines()[-2].split(": ")[1]).is_file()
