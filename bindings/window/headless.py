@@ -73,7 +73,7 @@ def record(loop: PlayLoop, options: HeadlessOptions, progress: Callable[[float],
 
 
 def _await_worlds(loop: PlayLoop) -> None:
-    while any(pane.frame is None for pane in loop.panes) and not loop.done:
+    while any(pane.frame is None or pane.state != "running" for pane in loop.panes) and not loop.done:
         loop.turn()
         _check(loop)
     if loop.done:

@@ -81,7 +81,7 @@ class PlayLoop:
         self.done = False
         self._clock_ns = clock_ns
         self._owned: dict[str, str] = {}
-        self._states: list[str] = []
+        self._known: list[tuple[str, bool]] = []
         self._sized = False
         """All worlds have said what they are, and the window has taken their size."""
 
@@ -254,9 +254,9 @@ class PlayLoop:
                 self._waiting = frame if number == 0 else self._waiting
         if timeout_s:
             time.sleep(timeout_s)
-        states = [pane.state for pane in self.panes]
-        if states != self._states:
-            self._states = states
+        known = [(pane.state, pane.info is not None) for pane in self.panes]
+        if known != self._known:
+            self._known = known
             self._settle()
 
     def _settle(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pygame
 
@@ -55,12 +55,12 @@ def draw_statistics(painter: Painter, surface: pygame.Surface, room: pygame.Rect
     """Draw the statistics in the room's top left corner, as large as suits and as much as fits. Returns where."""
     margin = max(4, room.width // 80)
     space = room.inflate(-2 * margin, -2 * margin)
-    wanted = painter.text_px(surface, 1 / 40)
-    for px in range(wanted, SMALLEST_TEXT_PX - 1, -1):
-        size = _statistics_size(painter, view, px, len(view.events))
-        if size[0] <= space.width and size[1] <= space.height:
-            rect = pygame.Rect(space.topleft, size)
-            _paint_statistics(painter, surface, rect, view, px, len(view.events))
+    sizes = [(px, view) for px in range(painter.text_px(surface, 1 / 40), SMALLEST_TEXT_PX - 1, -1)]
+    sizes += [(SMALLEST_TEXT_PX, replace(view, events=view.events[n:])) for n in range(1, len(view.events) + 1)]
+    for px, shown in sizes:
+        rect = pygame.Rect(space.topleft, _statistics_size(painter, shown, px))
+        if space.contains(rect):
+            _paint_statistics(painter, surface, rect, shown, px)
             return rect
     return _draw_summary(painter, surface, space, view)
 
@@ -153,13 +153,13 @@ def _columns(painter: Painter, px: int) -> tuple[int, int]:
     return painter.width("frame 0000000", px), painter.width("00000 ms", px)
 
 
-def _statistics_size(painter: Painter, view: Statistics, px: int, rows: int) -> tuple[int, int]:
+def _statistics_size(painter: Painter, view: Statistics, px: int) -> tuple[int, int]:
     line = painter.line_px(px)
     figures = sum(_figure_width(painter, figure, px) + 2 * px for figure in _figures(view))
     table = painter.width("ArrowRight down, ArrowUp up", px) + sum(_columns(painter, px)) + 2 * px
     width = max(figures, table, painter.width(view.title + view.state, px) + 5 * px) + 2 * px
     fact_lines = (len(view.facts) + 1) // 2
-    events = line * rows + px if rows else 0
+    events = line * len(view.events) + px if view.events else 0
     return width, 2 * px + line + round(3.4 * px) + fact_lines * line + events
 
 
@@ -167,9 +167,7 @@ def _figure_width(painter: Painter, figure: tuple[str, str, Colour], px: int) ->
     return max(painter.width("0000.0", round(1.7 * px)), painter.width(figure[1], px))
 
 
-def _paint_statistics(
-    painter: Painter, surface: pygame.Surface, rect: pygame.Rect, view: Statistics, px: int, rows: int
-) -> None:
+def _paint_statistics(painter: Painter, surface: pygame.Surface, rect: pygame.Rect, view: Statistics, px: int) -> None:
     line = painter.line_px(px)
     painter.panel(surface, rect)
     left, right, y = rect.left + px, rect.right - px, rect.top + px
@@ -184,7 +182,7 @@ def _paint_statistics(
         x += _figure_width(painter, figure, px) + 2 * px
     y += round(3.4 * px)
     y = _paint_facts(painter, surface, view.facts, pygame.Rect(left, y, right - left, line), px)
-    if rows:
+    if view.events:
         pygame.draw.line(surface, (66, 72, 86), (left, y + px // 2), (right, y + px // 2))
         _paint_events(painter, surface, view.events, pygame.Rect(left, y + px, right - left, line), px)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from textwrap import shorten
 
 from inhabit.bindings.window.connection import Connection, State
 from inhabit.bindings.window.latency import InputLog
@@ -20,6 +21,9 @@ SILENCE_S = 1.0
 
 SILENT_FRAMES = 5
 """... or for this many of its own frames, when those last longer."""
+
+LONGEST_REASON = 160
+"""Characters of a reason that the window shows; the sidecar's last words can be long."""
 
 BUSY_STEP_S = 0.05
 """How often a moving bar moves, s."""
@@ -166,7 +170,7 @@ class Pane:
         return self._silence(now_ns)
 
     def _lost(self, reason: str, now_ns: int) -> Notice:
-        lines = (reason,) if reason else ()
+        lines = (shorten(reason, LONGEST_REASON, placeholder=" ..."),) if reason else ()
         if self.connection.mending:
             waited_s = self._since(self._trouble_ns, now_ns)
             return Notice(

@@ -11,6 +11,9 @@ import pygame
 
 from inhabit.bridge.errors import InhabitError
 
+INVISIBLE = ("dummy", "offscreen")
+"""SDL's drivers that show nothing."""
+
 BACKGROUND = (11, 12, 15)
 GAP_PX = 8
 """Space between two worlds side by side, pixels."""
@@ -19,7 +22,7 @@ SHARP_SHARE = 0.85
 """Use whole-pixel scaling when the picture then still fills this share of the room's width or height."""
 
 SMALLEST_PX = (320, 240)
-ROOM_SHARE = 0.75
+ROOM_SHARE = 0.85
 """Share of the desktop that a new window may take."""
 
 
@@ -27,7 +30,7 @@ def has_display() -> bool:
     """True when a window can be shown here: on Linux X11, Wayland or a driver that SDL_VIDEODRIVER names."""
     driver = os.environ.get("SDL_VIDEODRIVER", "")
     if driver or not sys.platform.startswith("linux"):
-        return driver not in ("dummy", "offscreen")
+        return driver not in INVISIBLE
     return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
@@ -75,6 +78,10 @@ class Screen:
             self.surface = pygame.display.set_mode(size, pygame.RESIZABLE)
         except pygame.error as error:
             raise InhabitError(f"Cannot open a window: {error}; without a display use --headless") from error
+        driver = pygame.display.get_driver()
+        if driver in INVISIBLE and os.environ.get("SDL_VIDEODRIVER") != driver:
+            pygame.display.quit()  # SDL draws into memory when it finds nothing better
+            raise InhabitError(f"Cannot open a window on DISPLAY {os.environ.get('DISPLAY')!r}; use --headless")
         self.fullscreen = False
         self._windowed_size = size
         pygame.display.set_caption(title)

@@ -79,7 +79,7 @@ def test_two_panes_are_equal_and_apart():
 
 
 def test_a_new_window_leaves_some_desktop_free():
-    assert opening_size((160, 120), (1920, 1080)) == (960, 720)
+    assert opening_size((160, 120), (1920, 1080)) == (1120, 840)
     assert opening_size((160, 120), (1920, 1080), scale=2) == (320, 240)
     assert opening_size((4000, 3000), (1920, 1080)) == (4000, 3000)
 

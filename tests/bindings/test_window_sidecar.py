@@ -50,6 +50,7 @@ def test_the_window_is_there_before_the_world_and_says_that_it_loads(supervised)
     assert notice.title == "Loading toy"
     turn_until(loop, lambda: loop.panes[0].notice(loop.panes[0].last_ns) is None)
     assert loop.panes[0].frame is not None
+    assert loop.screen.size == (320, 240)
 
 
 def test_a_killed_sidecar_shows_why_and_comes_back_with_what_is_held(supervised, tmp_path):
