@@ -164,7 +164,8 @@ def _record(options: Options, loop: PlayLoop) -> None:
             progress.update(task, completed=seconds, description=f"recording {options.out}", fps=fps)
 
         sheet = record(loop, wanted, show)
-    print(f"{options.out}  {options.seconds:g} s of {loop.panes[0].connection.name}, contact sheet {sheet}")
+    seconds = loop.clip.seconds if loop.clip else 0.0
+    print(f"{options.out}  {seconds:.1f} s of {loop.panes[0].connection.name}, contact sheet {sheet}")
 
 
 def _report(path: Path, loop: PlayLoop) -> None:

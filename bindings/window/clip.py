@@ -41,6 +41,7 @@ class Clip:
         self.size = (size[0] // 2 * 2, size[1] // 2 * 2)
         self.rate_hz = rate_hz
         self.frames = 0
+        self._closed = False
         self._tick = 0
         self._last: tuple[int, int] | None = None
         self._partial = path.with_name(f"{path.name}.partial")
@@ -67,7 +68,10 @@ class Clip:
         return (self._tick + 1) / self.rate_hz if self.frames else 0.0
 
     def add(self, picture: pygame.Surface, frame: Frame) -> None:
-        """Append what was shown for a frame; a picture of another size is scaled. The same frame twice is one."""
+        """Append what was shown for a frame; a picture of another size is scaled. The same frame twice is one.
+
+        Raises InhabitError when it cannot be written.
+        """
         if self._last == (frame.epoch, frame.index):
             return
         if self._last:
@@ -81,20 +85,33 @@ class Clip:
         video = av.VideoFrame.from_ndarray(pixels, format="rgb24")
         video.pts = self._tick
         video.time_base = self._stream.codec_context.time_base
-        self._container.mux(self._stream.encode(video))
+        try:
+            self._container.mux(self._stream.encode(video))
+        except OSError as error:
+            raise self._trouble(error) from error
         self.frames += 1
 
     def close(self) -> None:
-        """Finish the file and give it its name; a clip without a frame leaves no file. Calling it twice is fine."""
-        if not self._partial.exists():
+        """Finish the file and give it its name; a clip without a frame leaves no file. Calling it twice is fine.
+
+        Raises InhabitError when it cannot be written, such as on a full disk.
+        """
+        if self._closed:
             return
-        if self.frames:
-            self._container.mux(self._stream.encode(None))
-        self._container.close()
+        self._closed = True
+        try:
+            if self.frames:
+                self._container.mux(self._stream.encode(None))
+            self._container.close()
+        except OSError as error:
+            raise self._trouble(error) from error
         if self.frames:
             self._partial.replace(self.path)
         else:
             self._partial.unlink()
+
+    def _trouble(self, error: OSError) -> InhabitError:
+        return InhabitError(f"Cannot go on writing {self.path}: {error.strerror or error}")
 
     def __enter__(self) -> Clip:
         return self

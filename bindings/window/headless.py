@@ -86,6 +86,8 @@ def _play(loop: PlayLoop, seconds: float, progress: Callable[[float], None]) -> 
     while clip.seconds < seconds and not loop.done:
         loop.turn()
         _check(loop)
+        if loop.clip is None:
+            raise InhabitError(loop.face.toast)
         progress(clip.seconds)
         played_s = (pane.last_ns - pane.first_ns) / 1e9
         if played_s > PATIENCE_S + SLOWEST * seconds:

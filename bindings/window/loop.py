@@ -117,12 +117,14 @@ class PlayLoop:
 
     def close(self) -> None:
         """Finish a clip that is being written, let the worlds go and close the window."""
-        if self.clip:
-            self.clip.close()
-        for pane in self.panes:
-            pane.connection.close()
-        self.devices.close()
-        self.screen.close()
+        try:
+            if self.clip:
+                self.clip.close()
+        finally:
+            for pane in self.panes:
+                pane.connection.close()
+            self.devices.close()
+            self.screen.close()
 
     def _handle(self, event: pygame.event.Event) -> None:
         if event.type == pygame.QUIT:
@@ -222,7 +224,8 @@ class PlayLoop:
         assert self.clip is not None
         clip, self.clip = self.clip, None
         clip.close()
-        self.face.say(f"Saved {clip.path} ({clip.seconds:.1f} s)", self._clock_ns())
+        words = f"Saved {clip.path} ({clip.seconds:.1f} s)" if clip.frames else "Nothing to save: no frame came"
+        self.face.say(words, self._clock_ns())
 
     def _file_name(self, ending: str) -> Path:
         world = self.panes[0].connection.name.rsplit("/", 1)[-1].replace(":", "-")
@@ -303,12 +306,24 @@ class PlayLoop:
     def _hand_out(self, picture: pygame.Surface, frame: Frame | None) -> None:
         if self._screenshot:
             self._screenshot = False
-            path = self._file_name("png")
-            pygame.image.save(picture, path)
-            self.face.say(f"Saved {path}", self._clock_ns())
+            self._save(picture, self._file_name("png"))
         if frame is None:
             return
         if self.clip:
-            self.clip.add(picture, frame)
+            self._append(self.clip, picture, frame)
         for watcher in self.watchers:
             watcher(picture, frame)
+
+    def _save(self, picture: pygame.Surface, path: Path) -> None:
+        try:
+            pygame.image.save(picture, path)
+            self.face.say(f"Saved {path}", self._clock_ns())
+        except (pygame.error, OSError) as error:
+            self.face.say(f"Cannot write {path}: {error}", self._clock_ns())
+
+    def _append(self, clip: Clip, picture: pygame.Surface, frame: Frame) -> None:
+        try:
+            clip.add(picture, frame)
+        except InhabitError as error:  # a full disk ends the clip, not the game
+            self.clip = None
+            self.face.say(str(error), self._clock_ns())

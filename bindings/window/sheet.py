@@ -9,6 +9,8 @@ from pathlib import Path
 import pygame
 from PIL import Image, ImageDraw, ImageFont
 
+from inhabit.bridge.errors import InhabitError
+
 COLUMNS, ROWS = 6, 4
 THUMB_WIDTH_PX = 256
 TEXT_PX = 14
@@ -58,7 +60,7 @@ class ContactSheet:
         return [self._thumbs[round(place * (count - 1) / (places - 1))] for place in range(places)]
 
     def save(self, path: Path) -> None:
-        """Write the sheet as a PNG; nothing is written when there is no picture."""
+        """Write the sheet as a PNG; nothing is written when there is no picture. Raises InhabitError if that fails."""
         thumbs = self.chosen
         if not thumbs:
             return
@@ -74,7 +76,10 @@ class ContactSheet:
             time = f"{thumb.seconds:.1f} s"
             draw.text((x, y + height + 4), time, fill=QUIET, font=font)
             draw.text((x + 48, y + height + 4), _shorten(thumb.pressed, font, width - 48), fill=INK, font=font)
-        page.save(path)
+        try:
+            page.save(path)
+        except OSError as error:
+            raise InhabitError(f"Cannot write {path}: {error.strerror or error}") from error
 
 
 def _shrink(picture: pygame.Surface) -> Image.Image:
