@@ -17,7 +17,7 @@ from inhabit.worldmodel.recordings import Recorder
 from inhabit.worldmodel.train.dynamics import FINEST, DynamicsTrainer, DynamicsTraining, Latents, object_cells
 from inhabit.worldmodel.train.footage import load_footage, object_weight
 from inhabit.worldmodel.train.presets import preset_for
-from inhabit.worldmodel.train.schedule import Average, Budget, learning_rate
+from inhabit.worldmodel.train.schedule import TRIAL_STEPS, Average, Budget, Threads, learning_rate
 
 
 @pytest.fixture(scope="module")
@@ -201,3 +201,16 @@ def test_learning_a_world_writes_a_pack_and_resumes(toy_recording, tmp_path):
         steps.append((tmp_path / "toy.run" / "progress.json").read_text())
     assert steps[0] != steps[1]
     assert not list(tmp_path.glob("*.partial"))
+
+
+def test_threads_settle_on_the_fastest_number(monkeypatch):
+    monkeypatch.setattr("os.cpu_count", lambda: 4)
+    now, seconds, before = [0.0], {1: 3.0, 2: 1.0, 4: 2.0}, torch.get_num_threads()
+    threads = Threads(torch.device("cpu"), clock=lambda: now[0])
+    for _ in range(3 * TRIAL_STEPS + 1):
+        threads.begin_step()
+        now[0] += seconds[torch.get_num_threads()]
+        threads.end_step()
+    chosen = torch.get_num_threads()
+    torch.set_num_threads(before)
+    assert chosen == 2

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from inhabit.worldmodel.omni.autoencoder import Autoencoder, bounded, to_float, to_pixels
 from inhabit.worldmodel.train.footage import Footage, object_weight
-from inhabit.worldmodel.train.schedule import Average, Budget, learning_rate, precision
+from inhabit.worldmodel.train.schedule import Average, Budget, Threads, learning_rate, precision
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,8 +61,9 @@ def train_autoencoder(
     average = Average(network, config.average)
     optimizer = torch.optim.AdamW(network.parameters(), config.rate, betas=(0.9, 0.95), weight_decay=0.01)
     rows = np.flatnonzero(~footage.held_out)
-    step = 0
+    step, threads = 0, Threads(device)
     while budget.left_s > 0:
+        threads.begin_step()
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(step, budget.share, peak=config.rate, warmup=config.warmup)
         chosen = np.sort(rng.choice(rows, config.batch))
@@ -76,6 +77,7 @@ def train_autoencoder(
         nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimizer.step()
         average.update(network)
+        threads.end_step()
         step += 1
         on_step(step, figures)
         if budget.save_is_due():

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from inhabit.worldmodel.engine import ENDING_WEIGHT
 from inhabit.worldmodel.omni.dynamics import CONTEXT_LEVEL, K_MAX, Block, Dynamics, Prediction, two_hot
 from inhabit.worldmodel.train.footage import Footage
-from inhabit.worldmodel.train.schedule import Average, Budget, learning_rate, precision
+from inhabit.worldmodel.train.schedule import Average, Budget, Threads, learning_rate, precision
 
 FINEST = K_MAX.bit_length() - 1
 """log2 of the steps of the finest schedule."""
@@ -28,13 +28,13 @@ FINEST = K_MAX.bit_length() - 1
 class DynamicsTraining:
     """How the dynamics is trained."""
 
-    batch: int = 5
+    batch: int = 3
     """Windows a step."""
 
     window: int = 32
     """Frames of a window; must exceed the transformer's context, or the model only ever sees starts."""
 
-    rate: float = 8e-4
+    rate: float = 7e-4
     """Peak learning rate of AdamW."""
 
     warmup: int = 200
@@ -137,9 +137,7 @@ class DynamicsTrainer:
         self._data = data
         self._starts = torch.from_numpy(starts).to(device)
         self._device = device
-        self._optimizer = torch.optim.AdamW(
-            _groups(network), config.rate, betas=(0.9, 0.95), fused=device.type == "cuda"
-        )
+        self._optimizer = torch.optim.AdamW(_groups(network), config.rate, betas=(0.9, 0.95), fused=True)
         self._random = torch.Generator(device).manual_seed(seed)
 
     def train(
@@ -150,7 +148,9 @@ class DynamicsTrainer:
         on_save: Callable[[Dynamics], None] = lambda network: None,
     ) -> Dynamics:
         """Train until the budget is used and return the averaged network."""
+        threads = Threads(self._device)
         while budget.left_s > 0:
+            threads.begin_step()
             rate = learning_rate(
                 self.step,
                 budget.share,
@@ -160,7 +160,9 @@ class DynamicsTrainer:
             )
             for group in self._optimizer.param_groups:
                 group["lr"] = rate
-            on_step(self.step, self.take_step(budget.share))
+            figures = self.take_step(budget.share)
+            threads.end_step()
+            on_step(self.step, figures)
             if budget.save_is_due():
                 on_save(self.average.network)
         on_save(self.average.network)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,6 +13,8 @@ import torch
 from torch import nn
 
 SAVE_EVERY_S = 120.0
+TRIAL_EVERY_S = 90.0
+TRIAL_STEPS = 3
 
 
 @dataclass(kw_only=True, slots=True)
@@ -50,6 +53,43 @@ class Budget:
             return False
         self._saved = now
         return True
+
+
+class Threads:
+    """Chooses the number of CPU threads by what steps take, again and again.
+
+    On a machine that others use too, one thread can be several times as fast as two: at every layer, two wait for the
+    one that was put aside. How busy the others are changes by the minute.
+    """
+
+    def __init__(self, device: torch.device, *, clock: Callable[[], float] = time.monotonic):
+        cores = os.cpu_count() or 1
+        self._choices = sorted({1, max(1, cores // 2), cores}) if device.type == "cpu" else []
+        self._clock = clock
+        self._times: dict[int, list[float]] = {}
+        self._trial_due = clock()
+        self._queue: list[int] = []
+        self._step_began = clock()
+
+    def begin_step(self) -> None:
+        """Call before each step: sets the number of threads that it runs with."""
+        now = self._clock()
+        if not self._queue and len(self._choices) > 1 and now >= self._trial_due:
+            self._queue = [count for count in self._choices for _ in range(TRIAL_STEPS)]
+            self._times = {}
+        if self._queue:
+            torch.set_num_threads(self._queue[0])
+        self._step_began = now
+
+    def end_step(self) -> None:
+        """Call after each step: when all choices were tried, the fastest stays for a while."""
+        if not self._queue:
+            return
+        count = self._queue.pop(0)
+        self._times.setdefault(count, []).append(self._clock() - self._step_began)
+        if not self._queue:
+            torch.set_num_threads(min(self._times, key=lambda choice: sorted(self._times[choice])[TRIAL_STEPS // 2]))
+            self._trial_due = self._clock() + TRIAL_EVERY_S
 
 
 def learning_rate(step: int, share: float, *, peak: float, warmup: int, decay_from: float = 0.6) -> float:
