@@ -277,7 +277,7 @@ class Link:
         self._flushed_ns = now_ns
         if self._heard_ns is None:
             if now_ns - self._begun_ns > self._timeout_ns:
-                text = f"Nothing answers at {self._endpoint} within {self._timeout_ns / NS_PER_S:.0f} s"
+                text = f"Nothing answers at {self._endpoint} within {self._timeout_ns / NS_PER_S:g} s"
                 self._end("lost", f"{text}: start it with `inhabit serve`, or mend the address")
             return
         hang_ns = self.limits.hang_ms * NS_PER_MS

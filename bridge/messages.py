@@ -290,7 +290,7 @@ class Ack(Message, frozen=True, kw_only=True):
     request: Request
     epoch: Count = 0
     frame: Count = 0
-    """Index of the first frame that can show it."""
+    """Index of the first frame that can show it; 0 after RESTORE, which goes on wherever the state was."""
 
 
 class Pong(Message, frozen=True, kw_only=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from threading import Event, Thread, current_thread
 from types import TracebackType
@@ -24,6 +25,9 @@ IDLE_S = 0.1
 
 MESSAGES_A_ROUND = 256
 """Messages read before answers go out: nobody who floods can keep the others waiting."""
+
+FAREWELL_S = 0.2
+"""Between BYE and the end of the sockets: when a connection ends, a client's ZeroMQ drops what was not read."""
 
 STOP_S = 2.0
 """How long stop() waits for each thread. One that hangs inside its world is left behind; it ends with the process."""
@@ -140,16 +144,20 @@ class Server:
             except Exception:  # the top of this thread: one message of one client must not end the sidecar
                 log.exception("a round of the wire failed")
         self._sidecar.close("the sidecar stops")
-        self._round(transport)
+        if self._round(transport):
+            time.sleep(FAREWELL_S)
         transport.close()
 
-    def _round(self, transport: ServerTransport) -> None:
+    def _round(self, transport: ServerTransport) -> int:
+        """Hear what has come, say what is due. Returns how many messages went out."""
         for _ in range(MESSAGES_A_ROUND):
             arrival = transport.receive()
             if arrival is None:
                 break
             self._sidecar.receive(arrival.route, arrival.parts, self._clock())
         self._sidecar.wake_worlds()
-        for outgoing in self._sidecar.outgoing(self._clock()):
+        messages = self._sidecar.outgoing(self._clock())
+        for outgoing in messages:
             if transport.send(outgoing.route, outgoing.parts) == "gone":
                 self._sidecar.gone(outgoing.route, self._clock())
+        return len(messages)

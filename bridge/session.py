@@ -239,6 +239,8 @@ class Session:
             self._answer(*stepped)
             return
         shown = self._index if isinstance(message, wire.Reset | wire.Save) else self._index + 1
+        if isinstance(message, wire.Restore):
+            shown = 0  # only the world knows where that state was
         ack = wire.Ack(request=request_of(message), epoch=self.epoch, frame=shown)
         self._answer(ack, *(() if state is None else (state,)))
 

@@ -116,7 +116,7 @@ class Sidecar:
         if hello.session:
             session = self._sessions.get(hello.session)
             if session is None or not session.owns(hello.secret):
-                self._reply(route, Error(code="no_session", message="Expected a living session and its secret"))
+                self._reply(route, Error(code="closed", message="Expected a living session and its secret"))
                 return
         else:
             session = self._admit(hello, now_ns)

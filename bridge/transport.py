@@ -28,7 +28,7 @@ ZERO_COPY_BYTES = 64 * 1024
 
 SERVER_PART_BYTES = MAX_STATE_BYTES + 1024
 CLIENT_PART_BYTES = 8192 * 8192 * 3 + 1024
-SEND_QUEUE_MESSAGES = 16
+SEND_QUEUE_MESSAGES = 64
 """Bounds what a client that reads nothing can cost: so many frames at the worst. What does not fit is said again."""
 
 RECEIVE_QUEUE_MESSAGES = 256
