@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from inhabit.worldmodel.omni.autoencoder import Block, to_float
 from inhabit.worldmodel.train.footage import Footage
-from inhabit.worldmodel.train.schedule import Budget, learning_rate, precision
+from inhabit.worldmodel.train.schedule import Budget, Threads, learning_rate, precision
 
 STRIDE = 4
 MIN_HEIGHT_PX = 6
@@ -36,6 +36,9 @@ class DetectorConfig:
     batch: int = 24
     rate: float = 2e-3
     """Peak learning rate of AdamW."""
+
+    steps: int = 0
+    """Optimiser steps, if the budget allows; 0 uses the budget up. Judges of equal steps are equal on any machine."""
 
 
 class Detector(nn.Module):
@@ -90,10 +93,12 @@ def train_detector(
     detector = Detector(footage.names, config.width).to(device)
     optimizer = torch.optim.AdamW(detector.parameters(), config.rate, betas=(0.9, 0.95), weight_decay=0.01)
     rows = np.flatnonzero(~footage.held_out)
-    step = 0
-    while budget.left_s > 0:
+    step, threads = 0, Threads(device)
+    while budget.left_s > 0 and not (config.steps and step >= config.steps):
+        threads.begin_step()
+        share = max(budget.share, step / config.steps) if config.steps else budget.share
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate(step, budget.share, peak=config.rate, warmup=100)
+            group["lr"] = learning_rate(step, share, peak=config.rate, warmup=100)
         chosen = rng.choice(rows, config.batch)
         heat, care = targets(footage, chosen)
         with precision(device):
@@ -103,6 +108,7 @@ def train_detector(
         loss.backward()
         nn.utils.clip_grad_norm_(detector.parameters(), 1.0)
         optimizer.step()
+        threads.end_step()
         step += 1
     detector.eval().requires_grad_(False)
     held = np.flatnonzero(footage.held_out)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from inhabit.worldmodel.engine import Engine
 from inhabit.worldmodel.train.footage import Footage
+from inhabit.worldmodel.train.schedule import Threads
 
 CONTEXT_FRAMES = 16
 """Real frames that a rollout starts from."""
@@ -24,6 +25,8 @@ class Rollout:
 
     rows: np.ndarray
     """(b, n) rows of the footage that were dreamt."""
+    given: np.ndarray
+    """(b, n) rows of the footage whose actions the dreams were given: `rows`, unless they were shuffled."""
     dreamt: np.ndarray
     """(b, n, h, w, 3) uint8."""
     last_seen: np.ndarray
@@ -44,6 +47,7 @@ def roll_out(
     steps: int = 2,
     seed: int = 0,
     shuffle_actions: bool = False,
+    batch: int = 32,
 ) -> Rollout:
     """Dream `frames` frames after CONTEXT_FRAMES real ones, under the recorded actions.
 
@@ -51,25 +55,27 @@ def roll_out(
         latents: (n, c, h, w) of the whole footage.
         starts: (b,) rows at which each window begins.
         shuffle_actions: give each dream another dream's actions (what a model that ignores actions would not notice).
+        batch: dreams at the same time; no figure depends on it.
     """
     context = starts[:, None] + np.arange(CONTEXT_FRAMES)
     rows = starts[:, None] + CONTEXT_FRAMES + np.arange(frames)
-    actions = torch.from_numpy(footage.actions[np.roll(rows, 1, axis=0) if shuffle_actions else rows])
+    given = np.roll(rows, 1, axis=0) if shuffle_actions else rows
     key = torch.arange(len(starts)) + seed * 1_000_003
-    state = engine.begin(latents[torch.from_numpy(context)], torch.from_numpy(footage.actions[context]), key)
-    dreamt, reward, ending = [], [], []
-    for index in range(frames):
-        state, outcome = engine.step(state, actions[:, index], steps=steps)
-        dreamt.append(engine.show(state).cpu().numpy())
-        reward.append(outcome.reward.cpu().numpy())
-        ending.append(outcome.ending_chance.cpu().numpy())
-    return Rollout(
-        rows=rows,
-        dreamt=np.stack(dreamt, 1),
-        last_seen=context[:, -1],
-        reward=np.stack(reward, 1),
-        ending_chance=np.stack(ending, 1),
-    )
+    dreamt = np.empty((len(starts), frames, *footage.frames.shape[1:]), np.uint8)
+    reward, ending = (np.empty((len(starts), frames), np.float32) for _ in range(2))
+    threads = Threads(engine.device)
+    for part in (slice(first, first + batch) for first in range(0, len(starts), batch)):
+        seen = torch.from_numpy(context[part])
+        state = engine.begin(latents[seen], torch.from_numpy(footage.actions[context[part]]), key[part])
+        for index in range(frames):
+            threads.begin_step()
+            action = torch.from_numpy(footage.actions[given[part, index]])
+            state, outcome = engine.step(state, action, steps=steps)
+            dreamt[part, index] = engine.show(state).cpu().numpy()
+            reward[part, index] = outcome.reward.cpu().numpy()
+            ending[part, index] = outcome.ending_chance.cpu().numpy()
+            threads.end_step()
+    return Rollout(rows=rows, given=given, dreamt=dreamt, last_seen=context[:, -1], reward=reward, ending_chance=ending)
 
 
 def skill(rollout: Rollout, footage: Footage, horizon: int) -> tuple[float, float]:

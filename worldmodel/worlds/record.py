@@ -7,7 +7,7 @@ import multiprocessing
 import signal
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,6 +20,7 @@ from inhabit.bridge.world import World
 from inhabit.worldmodel.recordings import SHARD_FRAMES, Box, Meta, Moment, RecordingError, ShardWriter, write_meta
 
 MAX_EPISODE_FRAMES = 2000
+MAX_EPISODES = 2**40
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -166,11 +167,35 @@ def record(config: RecordConfig, *, on_progress: Callable[[int], None] = lambda 
     held, next_seed = _already(config)
     if held >= config.frames:
         return held
+    seeds = [range(next_seed + index, next_seed + MAX_EPISODES, config.workers) for index in range(config.workers)]
+    return _run_players(config, meta, seeds, held, on_progress)
+
+
+def record_seeds(
+    config: RecordConfig, seeds: range, *, on_progress: Callable[[int], None] = lambda frames: None
+) -> int:
+    """Play exactly the episodes with these seeds, each to its end; the config's `frames` and `seed` do not count.
+
+    Returns the frames that were played. Shards that lie in the folder already are left as they are.
+    """
+    if not len(seeds):
+        raise RecordingError(f"Expected a range with seeds in it, got {seeds.start}:{seeds.stop}")
+    meta = _describe(config)
+    write_meta(config.folder, meta)
+    workers = min(config.workers, len(seeds))
+    config = replace(config, workers=workers, frames=MAX_EPISODES * MAX_EPISODE_FRAMES)
+    return _run_players(config, meta, [seeds[index::workers] for index in range(workers)], 0, on_progress)
+
+
+def _run_players(
+    config: RecordConfig, meta: Meta, seeds: Sequence[range], held: int, on_progress: Callable[[int], None]
+) -> int:
+    """Let one process play each range of seeds until all are through, or until the recording holds `config.frames`."""
     context = multiprocessing.get_context("spawn")
     played, stop, failures = context.Value("q", held), context.Event(), context.SimpleQueue()
     workers = [
-        context.Process(target=_work, args=(config, meta, index, next_seed, played, stop, failures))
-        for index in range(config.workers)
+        context.Process(target=_work, args=(config, meta, index, mine, played, stop, failures))
+        for index, mine in enumerate(seeds)
     ]
     for worker in workers:
         worker.start()
@@ -213,29 +238,31 @@ def _already(config: RecordConfig) -> tuple[int, int]:
     return frames, seed
 
 
-def _work(config: RecordConfig, meta: Meta, index: int, next_seed: int, played: Any, stop: Any, failures: Any) -> None:
+def _work(config: RecordConfig, meta: Meta, index: int, seeds: range, played: Any, stop: Any, failures: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides; this process ends its shard in peace
     try:
-        _play(config, meta, index, next_seed, played, stop)
+        _play(config, meta, index, seeds, played, stop)
     except InhabitError as error:
         failures.put(str(error))
 
 
-def _play(config: RecordConfig, meta: Meta, index: int, next_seed: int, played: Any, stop: Any) -> None:
+def _play(config: RecordConfig, meta: Meta, index: int, seeds: range, played: Any, stop: Any) -> None:
     game, writer = open_game(config), ShardWriter(meta)
-    seed, shard = next_seed + index, 0
-    while played.value < config.frames and not stop.is_set():
+    # named for the batch's first seed, which is the same for all players of one call
+    name, shard = f"shard-{seeds.start - index:08d}-{index:02d}", 0
+    for seed in seeds:
+        if played.value >= config.frames or stop.is_set():
+            break
         for moment in _episode(game, seed):
             writer.add(moment)
             with played.get_lock():
                 played.value += 1
             if played.value >= config.frames or stop.is_set():
                 break
-        seed += config.workers
         if len(writer) >= SHARD_FRAMES:
-            writer.write(config.folder / f"shard-{next_seed:08d}-{index:02d}-{shard:04d}.h5")
+            writer.write(config.folder / f"{name}-{shard:04d}.h5")
             shard += 1
-    writer.write(config.folder / f"shard-{next_seed:08d}-{index:02d}-{shard:04d}.h5")
+    writer.write(config.folder / f"{name}-{shard:04d}.h5")
     game.world.close()
 
 

@@ -1,0 +1,133 @@
+"""Measure how true a pack is to what it learnt from, on play that it has never seen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tyro
+
+from inhabit.bridge.errors import InhabitError
+from inhabit.worldmodel.catalog import DEFAULT_PACK, find_pack, require_torch
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What to measure, and on what."""
+
+    pack: tyro.conf.Positional[str] = DEFAULT_PACK
+    """A shipped pack's name or a pack's folder."""
+
+    report: Path | None = None
+    """Write all figures to this JSON file."""
+
+    out: Path | None = None
+    """Folder for plots and contact sheets."""
+
+    steps: int = 0
+    """Sampling steps a frame, 1, 2 or 4; 0 takes the pack's own choice."""
+
+    seeds: str = "1000000:1000024"
+    """Episodes to play anew and to dream of, FROM:TO without TO. Recordings count from 0: these are new to the pack."""
+
+    recording: Path | None = None
+    """Measure on this recording's held-out episodes instead of playing anew."""
+
+    unseen: bool = False
+    """The pack was trained on nothing of --recording: measure on all of it."""
+
+    cache: Path | None = None
+    """Where fresh play and judges are kept for the next time (some 300 MB); by default in the user's cache folder."""
+
+    device: str = "auto"
+    """auto, cpu or cuda."""
+
+    write: bool = False
+    """Also write the figures into the pack's world.json, as its `quality`."""
+
+    quick: bool = False
+    """A small version, to see that everything runs; its figures are rough."""
+
+
+def run(options: Options) -> None:
+    """Measure, print the main figures, write what was asked for."""
+    folder, seeds = find_pack(options.pack), parse_seeds(options.seeds)
+    require_torch()
+    from inhabit.worldmodel.evaluate.evaluation import EvalConfig, evaluate, write_quality
+    from inhabit.worldmodel.evaluate.report import write_report
+    from inhabit.worldmodel.train.display import Display
+
+    config = EvalConfig(
+        pack=folder,
+        steps=options.steps,
+        seeds=seeds,
+        recording=options.recording,
+        unseen=options.unseen,
+        out=options.out,
+        device=options.device,
+    )
+    if options.cache is not None:
+        from dataclasses import replace
+
+        config = replace(config, cache=options.cache)
+    report = evaluate(config.quick() if options.quick else config, Display())
+    if options.report is not None:
+        write_report(options.report, report)
+    if options.write:
+        write_quality(folder, report)
+    _print(report)
+
+
+def parse_seeds(text: str) -> range:
+    """Read "FROM:TO". Raises InhabitError for anything else."""
+    try:
+        first, last = (int(part) for part in text.split(":"))
+    except ValueError as error:
+        raise InhabitError(f"Expected seeds such as 1000000:1000024, got {text!r} - at --seeds") from error
+    if not 0 <= first < last:
+        raise InhabitError(f"Expected seeds from a smaller to a larger number, got {text!r} - at --seeds")
+    return range(first, last)
+
+
+def _print(report: Mapping[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    name, steps = report["pack"]["name"], report["steps"]
+    table = Table("measure", "figure", "what it means", title=f"{name}, {steps} steps a frame", title_justify="left")
+    for row in _rows(report):
+        table.add_row(*row)
+    Console().print(table)
+    if not report["seeds"]["held_out"]:
+        Console(stderr=True).print("no episode of this recording is held out: the pack may have been trained on them")
+
+
+def _rows(report: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    actions, long_run = report["actions"], report["long_run"]
+    rows = [("codec PSNR", f"{_said(report['codec']['psnr_db'], 1)} dB", "pictures through the codec alone")]
+    rows += [
+        (f"skill, {h} frames", _said(value), "1 perfect, 0 a still picture") for h, value in report["skill"].items()
+    ]
+    rows.append(
+        ("action fidelity", _said(report["action_fidelity"]), f"buttons read: {_said(actions['dreamt'])} dreamt, "
+         f"{_said(actions['real'])} real, 0.5 chance")
+    )  # fmt: skip
+    if "objects" in report:
+        objects = report["objects"]
+        rows += [
+            (f"objects, {h} frames", f"{_said(value)} / {_said(objects['precision'][h])}",
+             f"recall / precision; {_said(objects['ceiling'])} through the codec")
+            for h, value in objects["recall"].items()
+        ]  # fmt: skip
+    rows.append(("drift", _said(report["drift"]), f"last window minus first, {long_run['frames']} frames; 0 is none"))
+    for kind in ("termination", "reward"):
+        figures = report[kind]
+        rows.append((kind, f"{_said(figures['precision'])} / {_said(figures['recall'])}",
+                     f"precision / recall of {figures['events']} events, one step ahead"))  # fmt: skip
+    return rows
+
+
+def _said(value: float | None, digits: int = 2) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"

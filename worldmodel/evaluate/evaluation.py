@@ -1,0 +1,237 @@
+"""Measure how true a pack is: real play, judges, dreams of it, a long dream, and a report. One linear script."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import torch
+
+from inhabit.bridge.errors import InhabitError
+from inhabit.worldmodel.catalog import WORLD_JSON
+from inhabit.worldmodel.engine import STEPS, Engine
+from inhabit.worldmodel.evaluate import drift, fidelity, plots, reality
+from inhabit.worldmodel.evaluate.endings import measure_endings, measure_rewards, read_heads
+from inhabit.worldmodel.evaluate.judges import Judges, JudgesConfig, train_judges
+from inhabit.worldmodel.evaluate.reality import FIRST_SEED, Reality
+from inhabit.worldmodel.evaluate.report import machine, tidy
+from inhabit.worldmodel.neural_world import choose_device
+from inhabit.worldmodel.pack import Pack, load_pack
+from inhabit.worldmodel.train.autoencoder import encode_all
+from inhabit.worldmodel.train.display import Display
+
+EPISODE_FRAMES = 300
+"""How long an episode may be, for the progress bar alone."""
+
+NOT_IN_PACK = ("curve", "seconds", "pack", "sheets")
+"""Parts of a report that are not written into world.json."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EvalConfig:
+    """One evaluation."""
+
+    pack: Path
+    """Folder of the pack."""
+
+    steps: int = 0
+    """Sampling steps, 1, 2 or 4; 0 takes the pack's own choice."""
+
+    seeds: range = range(FIRST_SEED, FIRST_SEED + 24)
+    """Episodes that are played anew and dreamt of."""
+
+    judge_seeds: int = 32
+    """Further episodes, which the judges learn from."""
+
+    recording: Path | None = None
+    """Real play to measure on instead of playing anew."""
+
+    unseen: bool = False
+    """Whether the pack was trained on nothing of `recording`; else only its held-out episodes are measured on."""
+
+    cache: Path = field(default_factory=reality.cache_folder)
+    """Where fresh play and the judges trained on it are kept."""
+
+    out: Path | None = None
+    """Folder for plots and sheets."""
+
+    device: str = "auto"
+    """auto, cpu or cuda."""
+
+    test_frames: int = 8_000
+    """Held-out frames that are taken from a recording."""
+
+    judge_frames: int = 10_000
+    """Frames for the judges that are taken from a recording."""
+
+    walked_episodes: int = 16
+    """Episodes in which rewards and endings are read."""
+
+    walked_frames: int = 400
+    """Frames of each of them, at most."""
+
+    judges: JudgesConfig = field(default_factory=JudgesConfig)
+    fidelity: fidelity.FidelityConfig = field(default_factory=fidelity.FidelityConfig)
+    drift: drift.DriftConfig = field(default_factory=drift.DriftConfig)
+
+    def quick(self) -> EvalConfig:
+        """The same, small: to see that everything runs. Its figures are rough."""
+        return replace(
+            self,
+            seeds=self.seeds[:4],
+            judge_seeds=8,
+            test_frames=1_500,
+            judge_frames=2_500,
+            walked_episodes=4,
+            walked_frames=120,
+            judges=replace(self.judges, detector_steps=40, inverse_dynamics_steps=60),
+            fidelity=replace(self.fidelity, windows=12, shuffled=12, codec_frames=64, action_triples=200),
+            drift=replace(self.drift, frames=200, sessions=2, windows=4, every=10, real_triples=100),
+        )
+
+
+def evaluate(config: EvalConfig, display: Display) -> dict[str, Any]:
+    """Measure, draw, and return the report; docs/performance.md says what each figure means.
+
+    Raises InhabitError when there is no real play to measure on, or it is of another world.
+    """
+    pack = load_pack(config.pack)
+    steps = config.steps or pack.file.steps
+    if steps not in STEPS:
+        raise InhabitError(f"Expected steps to be one of {STEPS}, got {steps} - at --steps")
+    device = choose_device(config.device)
+    engine = Engine(pack.autoencoder, pack.dynamics, device)
+    clock = Stages(display)
+    with clock.stage("real play"):
+        real = _reality(config, pack, clock)
+        display.say(f"{len(real.test)} real frames to measure on, {len(real.judges)} for the judges")
+    with clock.stage("judges"):
+        keep = None if config.recording else config.cache / f"judges-{_slug(pack, real)}"
+        judges = train_judges(real.judges, config.judges, device, keep=keep)
+    report: dict[str, Any] = {
+        "pack": {"name": pack.file.info.name, "source": pack.file.source, "parameters": _parameters(pack)},
+        "steps": steps,
+        "seeds": real.seeds,
+    }
+    report |= _measure(config, engine, real, judges, steps, clock)
+    report["machine"] = machine(str(device))
+    report["seconds"] = clock.seconds
+    return tidy(report)
+
+
+def write_quality(folder: Path, report: Mapping[str, Any]) -> None:
+    """Put a report's figures into the `quality` of a pack's world.json; the rest of the file stays as it is."""
+    path = folder / WORLD_JSON
+    file = msgspec.json.decode(path.read_bytes())
+    kept = {name: value for name, value in report.items() if name not in NOT_IN_PACK}
+    if "long_run" in kept:
+        kept["long_run"] = {name: value for name, value in kept["long_run"].items() if name != "windows"}
+    file["quality"] = kept
+    partial = path.with_suffix(".partial")
+    partial.write_bytes(msgspec.json.format(msgspec.json.encode(file), indent=2) + b"\n")
+    partial.replace(path)
+
+
+class Stages:
+    """Tells a person which stage runs, and remembers how long each took."""
+
+    def __init__(self, display: Display):
+        self.display = display
+        self.seconds: dict[str, float] = {}
+        self._began = 0.0
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        self._began = time.monotonic()
+        self.display.begin(name)
+        yield
+        took = time.monotonic() - self._began
+        self.seconds[name.replace(" ", "_")] = round(took, 1)
+        self.display.end()
+        self.display.say(f"{name}: {took:.0f} s")
+
+    def show(self, done: int, total: int, unit: str) -> None:
+        """Say how far the stage is."""
+        self.display.show(done / max(1, total), time.monotonic() - self._began, done, unit, {})
+
+
+def _reality(config: EvalConfig, pack: Pack, clock: Stages) -> Reality:
+    info = pack.file.info
+    if config.recording is not None:
+        return reality.read_recording(
+            config.recording,
+            info,
+            unseen=config.unseen,
+            test_frames=config.test_frames,
+            judge_frames=config.judge_frames,
+        )
+    guess = EPISODE_FRAMES * max(len(config.seeds), config.judge_seeds)  # nobody knows how long they will be
+    return reality.record_fresh(
+        pack.file.source,
+        info,
+        config.seeds,
+        judge_seeds=config.judge_seeds,
+        cache=config.cache,
+        on_progress=lambda frames: clock.show(min(frames, guess), guess, "frames"),
+    )
+
+
+def _measure(
+    config: EvalConfig, engine: Engine, real: Reality, judges: Judges, steps: int, clock: Stages
+) -> dict[str, Any]:
+    footage, detector = real.test, judges.detector
+    report: dict[str, Any] = {}
+    with clock.stage("codec"):
+        report["codec"], ceilings = fidelity.measure_codec(engine, footage, detector, config.fidelity.codec_frames)
+        latents = encode_all(engine.autoencoder, footage, engine.device)
+    with clock.stage("dreams"):
+        dreams, shuffled = fidelity.dream_windows(engine, footage, latents, config.fidelity, steps=steps)
+        report |= fidelity.measure_pictures(dreams, footage)
+        report["dreams"] = len(dreams.rows)
+        if detector is not None:
+            report["objects"] = {**fidelity.measure_objects(dreams, footage, detector), **ceilings}
+    with clock.stage("actions"):
+        actions = fidelity.measure_actions(engine, dreams, shuffled, footage, judges.inverse_dynamics, config.fidelity)
+        report |= {"action_fidelity": actions.pop("ratio"), "actions": actions}
+    with clock.stage("rewards and endings"):
+        readings = read_heads(
+            engine, footage, latents, steps=steps, episodes=config.walked_episodes, most_frames=config.walked_frames
+        )
+        report["termination"], report["reward"] = measure_endings(readings, footage), measure_rewards(readings, footage)
+    with clock.stage("long dream"):
+        long_dream = drift.dream_on(
+            engine,
+            footage,
+            latents,
+            config.drift,
+            steps=steps,
+            on_frame=lambda frame: clock.show(frame, config.drift.frames, "frames"),
+        )
+        figures = drift.measure_drift(long_dream, footage, judges, config.drift)
+        report |= {"drift": figures.pop("drift"), "long_run": figures}
+    report = tidy(report)
+    if config.out is not None:
+        with clock.stage("pictures"):
+            plots.draw_horizon(report, config.out / "horizon.png")
+            plots.draw_drift(report, config.out / "drift.png")
+            plots.draw_dreams(dreams, footage, config.out / "dreams.png")
+            plots.draw_strip(long_dream, config.out / "long-dream.png")
+    return report
+
+
+def _slug(pack: Pack, real: Reality) -> str:
+    """Names the play that judges were trained on."""
+    info = pack.file.info
+    source = pack.file.source.replace(":", "-").replace("/", "-")
+    return f"{source}-{info.width}x{info.height}-{real.seeds['judges'].replace(':', '-')}"
+
+
+def _parameters(pack: Pack) -> dict[str, int]:
+    networks: dict[str, torch.nn.Module] = {"autoencoder": pack.autoencoder, "dynamics": pack.dynamics}
+    return {name: int(np.sum([p.numel() for p in network.parameters()])) for name, network in networks.items()}

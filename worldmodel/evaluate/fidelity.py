@@ -1,0 +1,229 @@
+"""How true short dreams are: pictures, objects and obedience, at growing distance from the last real frame.
+
+Every dream begins with CONTEXT_FRAMES real frames of a held-out episode and is given the actions that were played
+there. Copying the last real frame for ever is the floor that skill is measured from; the codec's reconstruction of the
+true frame is the ceiling.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from inhabit.worldmodel.engine import Engine
+from inhabit.worldmodel.evaluate.detector import Detector, Score, measure
+from inhabit.worldmodel.evaluate.inverse_dynamics import (
+    OFFSETS,
+    Accuracy,
+    InverseDynamics,
+    balanced_accuracy,
+    held_buttons,
+    read_buttons,
+    real_triples,
+)  # fmt: skip
+from inhabit.worldmodel.evaluate.rollout import CONTEXT_FRAMES, HORIZONS, Rollout, psnr_db, roll_out, windows_for
+from inhabit.worldmodel.recordings import RecordingError
+from inhabit.worldmodel.train.autoencoder import reconstruct
+from inhabit.worldmodel.train.footage import Footage
+
+OBJECT_HORIZONS = (1, 4, 16)
+"""Later the dream's own chance decides where its monsters are, and a match means little."""
+
+RESAMPLES = 400
+"""Draws of the bootstrap behind each interval."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FidelityConfig:
+    """How many dreams are dreamt."""
+
+    windows: int = 64
+    """Dreams that are compared with reality."""
+
+    shuffled: int = 32
+    """Dreams that are given another dream's actions."""
+
+    shuffled_frames: int = 18
+    """Frames of each of those."""
+
+    codec_frames: int = 500
+    """Real frames that the codec reconstructs."""
+
+    action_triples: int = 1500
+    """Moments at which actions are read."""
+
+
+def dream_windows(
+    engine: Engine, footage: Footage, latents: Tensor, config: FidelityConfig, *, steps: int
+) -> tuple[Rollout, Rollout]:
+    """Dream of held-out windows, once with the actions that were played and once with those of another window.
+
+    The windows are as long as episodes allow, up to the farthest horizon. Raises RecordingError when none fit.
+    """
+    frames = next((h for h in reversed(HORIZONS) if len(windows_for(footage, h + 1, 8)) >= min(8, config.windows)), 0)
+    if not frames:
+        raise RecordingError(
+            f"Expected held-out episodes of more than {CONTEXT_FRAMES + 2} frames, got none; measure on longer play"
+        )
+    starts = windows_for(footage, frames, config.windows)
+    dreams = roll_out(engine, footage, latents, starts, frames, steps=steps)
+    few = starts[:: max(1, len(starts) // max(1, config.shuffled))]
+    length = min(frames, config.shuffled_frames)
+    return dreams, roll_out(engine, footage, latents, few, length, steps=steps, shuffle_actions=True)
+
+
+def measure_pictures(dreams: Rollout, footage: Footage) -> dict[str, Any]:
+    """Skill and PSNR over the horizon.
+
+    `skill` is 1 - MSE / MSE of copying the last real frame: 1 is perfect, 0 is a still picture, below is worse than
+    one. `skill_interval` holds 90 % of a bootstrap over dreams; `curve` has every frame.
+    """
+    errors, floors = _errors(dreams, footage)
+    at = [h for h in HORIZONS if h <= errors.shape[1]]
+    curve = 1 - errors.sum(0) / np.maximum(floors.sum(0), 1e-9)
+    return {
+        "skill": {h: curve[h - 1] for h in at},
+        "psnr_db": {h: psnr_db(float(errors[:, h - 1].mean())) for h in at},
+        "skill_interval": {h: _interval(errors[:, h - 1], floors[:, h - 1]) for h in at},
+        "curve": {
+            "skill": curve.tolist(),
+            "psnr_db": [psnr_db(float(e)) for e in errors.mean(0)],
+            "copy_psnr_db": [psnr_db(float(e)) for e in floors.mean(0)],
+        },
+    }
+
+
+def measure_codec(
+    engine: Engine, footage: Footage, detector: Detector | None, frames: int
+) -> tuple[dict[str, float], dict[str, float]]:
+    """What the codec keeps of real frames: the `codec` figures, and the ceilings of `objects`."""
+    rows = np.unique(np.linspace(0, len(footage) - 1, min(frames, len(footage))).astype(int))
+    shown = reconstruct(engine.autoencoder, footage.frames[rows], engine.device)
+    error = np.mean([np.mean(np.square(a.astype(np.float32) - b)) for a, b in zip(shown, footage.frames[rows])])
+    codec = {"psnr_db": psnr_db(float(error))}
+    if detector is None:
+        return codec, {}
+    real, coded = measure(detector, footage, rows), measure(detector, footage, rows, pixels=shown)
+    codec |= {"object_recall": coded.recall, "object_precision": coded.precision}
+    ceilings = {"ceiling": coded.recall, "ceiling_real": real.recall, "ceiling_real_precision": real.precision}
+    return codec, ceilings
+
+
+def measure_objects(dreams: Rollout, footage: Footage, detector: Detector) -> dict[str, dict[int, float]]:
+    """Recall and precision of the true objects in dreamt frames, and the recall of copying the last real frame."""
+    at = [h for h in OBJECT_HORIZONS if h <= dreams.rows.shape[1]]
+    scores: dict[int, Score] = {}
+    copies: dict[int, Score] = {}
+    for h in at:
+        rows = dreams.rows[:, h - 1]
+        scores[h] = measure(detector, footage, rows, pixels=dreams.dreamt[:, h - 1])
+        copies[h] = measure(detector, footage, rows, pixels=footage.frames[dreams.last_seen])
+    return {
+        "recall": {h: scores[h].recall for h in at},
+        "precision": {h: scores[h].precision for h in at},
+        "copy_recall": {h: copies[h].recall for h in at},
+        "present": {h: scores[h].present for h in at},
+    }
+
+
+def measure_actions(
+    engine: Engine,
+    dreams: Rollout,
+    shuffled: Rollout,
+    footage: Footage,
+    judge: InverseDynamics,
+    config: FidelityConfig,
+) -> dict[str, Any]:
+    """Whether dreams do what they are told, in the eyes of the inverse-dynamics model.
+
+    All figures are balanced accuracies (0.5 is chance) but for the ratios:
+    `real` on real frames, `codec` on the codec's picture of them, `dreamt` on dreams of the same moments;
+    `shuffled` on dreams that were given another window's actions, against what they were given: a dream that only
+    continues what it saw fails here; `shuffled_against_played` the same dreams against what was really played, 0.5
+    when nothing but the action decides; `ratio` is dreamt / real, `chance_corrected` is (dreamt - 0.5) / (real - 0.5).
+    `delta_psnr_db` needs no judge: see delta_psnr_db().
+    """
+    where = _moments(dreams, config.action_triples)
+    rows = dreams.rows[where]
+    real = real_triples(footage, rows)
+    coded = reconstruct(engine.autoencoder, real.reshape(-1, *real.shape[2:]), engine.device).reshape(real.shape)
+    else_where = _moments(shuffled, config.action_triples)
+    strange = dreamt_triples(shuffled, footage, else_where)
+    read = {
+        "real": _accuracy(judge, real, footage, rows),
+        "codec": _accuracy(judge, coded, footage, rows),
+        "dreamt": _accuracy(judge, dreamt_triples(dreams, footage, where), footage, rows),
+        "shuffled": _accuracy(judge, strange, footage, shuffled.given[else_where]),
+        "shuffled_against_played": _accuracy(judge, strange, footage, shuffled.rows[else_where]),
+    }
+    means = {name: accuracy.mean for name, accuracy in read.items()}
+    return {
+        **means,
+        "ratio": fidelity_ratio(means["dreamt"], means["real"]),
+        "chance_corrected": fidelity_ratio(means["dreamt"] - 0.5, means["real"] - 0.5),
+        "delta_psnr_db": delta_psnr_db(dreams, shuffled, footage),
+        "buttons": {name: read[name].buttons for name in ("real", "dreamt", "shuffled")},
+    }
+
+
+def fidelity_ratio(dreamt: float, real: float) -> float:
+    """dreamt / real; NaN where the judge reads nothing off real frames, because then it cannot judge dreams."""
+    return dreamt / real if real > 0.01 else float("nan")
+
+
+def delta_psnr_db(dreams: Rollout, shuffled: Rollout, footage: Footage, horizon: int = 4) -> float:
+    """How much PSNR wrong actions cost at one horizon. Source: Genie (arXiv 2402.15391), its measure of control."""
+    h = min(horizon, shuffled.rows.shape[1]) - 1
+    same = np.flatnonzero(np.isin(dreams.last_seen, shuffled.last_seen))
+    real = footage.frames[shuffled.rows[:, h]].astype(np.float32)
+    right = float(np.square(dreams.dreamt[same, h] - real).mean())
+    wrong = float(np.square(shuffled.dreamt[:, h] - real).mean())
+    return psnr_db(right) - psnr_db(wrong)
+
+
+def dreamt_triples(dreams: Rollout, footage: Footage, where: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    """The frames around dreamt moments `where` (session, frame); before the first dreamt frame lies the last real one.
+
+    Shape (n, 3, h, w, 3) uint8.
+    """
+    session, frame = where
+    triples = np.stack([dreams.dreamt[session, np.maximum(frame + offset, 0)] for offset in OFFSETS], axis=1)
+    for index, offset in enumerate(OFFSETS):
+        before = frame + offset < 0
+        triples[before, index] = footage.frames[dreams.last_seen[session[before]]]
+    return triples
+
+
+def _moments(dreams: Rollout, most: int) -> tuple[np.ndarray, np.ndarray]:
+    """Up to `most` moments (session, frame), evenly spread, that have all frames of a triple."""
+    sessions, frames = dreams.rows.shape
+    session, frame = (grid.ravel() for grid in np.mgrid[:sessions, : frames - OFFSETS[-1]])
+    pick = np.unique(np.linspace(0, len(session) - 1, min(most, len(session))).astype(int))
+    return session[pick], frame[pick]
+
+
+def _accuracy(judge: InverseDynamics, triples: np.ndarray, footage: Footage, rows: np.ndarray) -> Accuracy:
+    said, _ = read_buttons(judge, triples)
+    return balanced_accuracy(said, held_buttons(footage.actions[rows], footage.meta.world.actions), judge.names)
+
+
+def _errors(dreams: Rollout, footage: Footage) -> tuple[np.ndarray, np.ndarray]:
+    """Mean squared errors of dreaming and of copying. Two of (b, n) float64, 8-bit steps squared."""
+    sessions, frames = dreams.rows.shape
+    errors, floors = np.empty((sessions, frames)), np.empty((sessions, frames))
+    for session in range(sessions):
+        real = footage.frames[dreams.rows[session]].astype(np.float32)
+        copy = footage.frames[dreams.last_seen[session]].astype(np.float32)
+        errors[session] = np.square(dreams.dreamt[session] - real).mean((1, 2, 3))
+        floors[session] = np.square(copy - real).mean((1, 2, 3))
+    return errors, floors
+
+
+def _interval(errors: np.ndarray, floors: np.ndarray) -> list[float]:
+    """Where 90 % of the skill of resampled dreams lies, with equal shares beyond both ends."""
+    drawn = np.random.default_rng(0).integers(len(errors), size=(RESAMPLES, len(errors)))
+    skills = 1 - errors[drawn].sum(1) / np.maximum(floors[drawn].sum(1), 1e-9)
+    return [float(value) for value in np.percentile(skills, (5, 95))]
