@@ -9,6 +9,7 @@ from __future__ import annotations
 import signal
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from types import TracebackType
 from typing import Literal, Self
 
 from inhabit.bridge.child import Child
+from inhabit.bridge.errors import WorldError
 from inhabit.bridge.monitor import Monitor
 from inhabit.bridge.pacing import NS_PER_S, Clock, monotonic_ns
 from inhabit.bridge.transport import ZmqClient
@@ -26,6 +28,9 @@ USAGE_EXIT = 2
 """Exit code for what only the user can mend: starting again would not help."""
 
 REASON_CHARACTERS = 300
+
+POLL_S = 0.02
+"""Between two looks while somebody waits, seconds."""
 
 SupervisorState = Literal["stopped", "starting", "loading", "running", "ending", "waiting", "failed"]
 
@@ -134,6 +139,18 @@ class Supervisor:
             else:
                 self._watch(self._child, now_ns)
         return self._status()
+
+    def wait_until_listening(self) -> str:
+        """Wait for the sidecar's endpoint and return it; its world may still be loading. For scripts without a loop.
+
+        Raises:
+            WorldError: the sidecar gave up; the message says why.
+        """
+        while not (status := self.poll()).endpoint:
+            if status.state in ("failed", "stopped"):
+                raise WorldError(f"The sidecar {status.state}: {status.reason or 'start() was not called'}")
+            time.sleep(POLL_S)
+        return status.endpoint
 
     def stop(self) -> None:
         """End the sidecar and wait for that, a few seconds at most. Calling it twice is fine."""

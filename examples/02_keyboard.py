@@ -25,6 +25,6 @@ with LiveWorld(endpoint) as world:
             continue
         frames += 1
         picture = pygame.image.frombuffer(frame.pixels.tobytes(), (world.info.width, world.info.height), "RGB")
-        pygame.transform.scale(picture, window.get_size(), window)
+        window.blit(pygame.transform.scale(picture, window.get_size()), (0, 0))
         pygame.display.flip()
 print(f"{frames} frames of {world.info.title or world.info.name}")

@@ -24,10 +24,8 @@ def run(name: str, *arguments: object, timeout_s: float = 60.0) -> str:
 
 @pytest.fixture(scope="module")
 def endpoint():
-    supervisor = Supervisor(["serve", "toy"])
-    supervisor.start()
-    yield supervisor.endpoint
-    supervisor.stop()
+    with Supervisor(["serve", "toy"]) as sidecar:
+        yield sidecar.wait_until_listening()
 
 
 def test_examples_are_short_and_tested():

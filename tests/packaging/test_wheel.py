@@ -52,13 +52,8 @@ def test_a_client_without_torch_steps_a_remote_world(wheel, tmp_path):
     venv.create(tmp_path / "env", with_pip=True)
     python = tmp_path / "env" / ("Scripts" if sys.platform == "win32" else "bin") / "python"
     subprocess.run([python, "-m", "pip", "install", "-q", "--disable-pip-version-check", wheel], check=True)
-    supervisor = Supervisor(["serve", "toy"])
-    supervisor.start()
-    try:
-        done = subprocess.run(
-            [python, "-c", CLIENT, supervisor.endpoint], capture_output=True, text=True, cwd=tmp_path, timeout=60
-        )
-        assert done.returncode == 0, done.stderr
-        assert done.stdout.strip() == "20 (48, 64, 3)"
-    finally:
-        supervisor.stop()
+    with Supervisor(["serve", "toy"]) as sidecar:
+        command = [python, "-c", CLIENT, sidecar.wait_until_listening()]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "20 (48, 64, 3)"
