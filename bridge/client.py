@@ -65,7 +65,7 @@ class Line:
 
     def pump(self) -> int:
         """Hear everything that has arrived, say everything that is due. Returns the time."""
-        while (arrived := self._transport.receive()) is not None:
+        while self.link.state != "closed" and (arrived := self._transport.receive()) is not None:
             try:
                 self.link.receive(decode_from_server(arrived[1]), self.clock())
             except WireError as error:
@@ -86,12 +86,14 @@ class Line:
         return self._transport.send(channel, encode(packet.message, *packet.payload)) == "sent"
 
 
-def wire_controls(controls: Controls) -> WireControls:
-    """Write controls for the wire. Raises LocalProtocolError for a name that is not a standard one."""
+def checked_controls(controls: Controls) -> WireControls:
+    """Write controls for the wire. Raises LocalProtocolError for a name or a number that it does not take."""
     try:
-        return to_wire(controls)
+        said = to_wire(controls)
     except (ValueError, TypeError) as error:
         raise LocalProtocolError(f"Cannot send controls: {error}") from error
+    encode(Step(request=1, controls=said))
+    return said
 
 
 class RemoteWorld:
@@ -128,28 +130,27 @@ class RemoteWorld:
         self.info: WorldInfo = self._line.link.info
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Frame:
-        now_ns = self._line.clock()
-        answer = self._ask(lambda request: Reset(request=request, seed=seed, options=options or {}, t_ns=now_ns))
+        answer = self._ask(Reset, seed=seed, options=options or {}, t_ns=self._line.clock())
         self._begun = True
         return self._frame(answer)
 
     def step(self, controls: Controls) -> Frame:
         if not self._begun:
             raise WorldError("Cannot call step() before reset()")
-        said, now_ns = wire_controls(controls), self._line.clock()
-        return self._frame(self._ask(lambda request: Step(request=request, t_ns=now_ns, controls=said)))
+        said = checked_controls(controls)
+        return self._frame(self._ask(Step, t_ns=self._line.clock(), controls=said))
 
     def configure(self, **settings: Any) -> None:
-        self._ask(lambda request: Set(request=request, settings=settings))
+        self._ask(Set, settings=settings)
 
     def save(self) -> bytes:
-        answer = self._ask(lambda request: Save(request=request))
+        answer = self._ask(Save)
         if not answer.payload:
             raise RemoteProtocolError("Expected the state as a part after ACK, got none")
         return bytes(answer.payload[0])
 
     def restore(self, state: bytes) -> None:
-        self._ask(lambda request: Restore(request=request), state)
+        self._ask(Restore, state)
         self._begun = True
 
     def close(self) -> None:
@@ -158,25 +159,17 @@ class RemoteWorld:
             self._closed = True
             self._line.close()
 
-    def _ask(self, make: Callable[[int], Message], *payload: bytes) -> Packet:
+    def _ask(self, kind: type[Message], *payload: bytes, **fields: object) -> Packet:
         """Send a request and wait for its answer. Raises WorldError when the world says no."""
-        link = self._line.link
         if self._closed:
             raise LocalProtocolError("Cannot use a RemoteWorld after close(): open a new one")
-        request = link.request(make, *payload)
-        name = type(make(request)).__name__.upper()
-        answers: list[Packet] = []
-
-        def arrived() -> bool:
-            answer = link.take_answer(request)
-            answers.extend([] if answer is None else [answer])
-            return answer is not None
-
-        self._wait_until(arrived, f"the answer to {name}")
-        message = answers[0].message
-        if isinstance(message, Error):
-            raise WorldError(message.message)
-        return answers[0]
+        link = self._line.link
+        request = link.request(kind, *payload, **fields)
+        self._wait_until(lambda: link.has_answer(request), f"the answer to {kind.__name__.upper()}")
+        answer = link.take_answer(request)
+        if isinstance(answer.message, Error):
+            raise WorldError(answer.message.message)
+        return answer
 
     def _wait_until(self, happened: Callable[[], bool], what: str) -> None:
         begun_ns = self._line.clock()
@@ -271,7 +264,7 @@ class LiveWorld:
 
         Call it as often as you like: held keys are repeated for you while you poll, taps and travel are sent once.
         """
-        wire_controls(controls)
+        checked_controls(controls)
         seq = self._line.link.put(controls, self._clock())
         self._line.pump()
         return seq
@@ -301,23 +294,23 @@ class LiveWorld:
 
     def reset(self, seed: int | None = None) -> None:
         """Begin a new episode; frames of it carry a higher epoch."""
-        self._request(lambda request: Reset(request=request, seed=seed))
+        self._request(Reset, seed=seed)
 
     def pause(self) -> None:
         """Stop the world's clock."""
-        self._request(lambda request: Pause(request=request))
+        self._request(Pause)
 
     def resume(self) -> None:
         """Let the world's clock go on."""
-        self._request(lambda request: Resume(request=request))
+        self._request(Resume)
 
     def configure(self, **settings: Any) -> None:
         """Change settings of the world, such as steps=2. A refusal comes as `reason`."""
-        self._request(lambda request: Set(request=request, settings=settings))
+        self._request(Set, settings=settings)
 
     def prompt(self, text: str) -> None:
         """Say to the world what it shall be. A refusal comes as `reason`."""
-        self._request(lambda request: Prompt(request=request, text=text))
+        self._request(Prompt, text=text)
 
     def stats(self) -> dict[str, float]:
         """Measures of the last frames. NaN where nothing was measured yet.
@@ -358,11 +351,11 @@ class LiveWorld:
             self.endpoint, mode="free", client=self._client, timeout_s=self._timeout_s, connect=self._connect,
             clock=self._clock, epoch=epoch,
         )  # fmt: skip
-        line.link.request(lambda request: Reset(request=request, seed=self._seed))
+        line.link.request(Reset, seed=self._seed)
         return line
 
-    def _request(self, make: Callable[[int], Message]) -> None:
-        self._line.link.request(make)
+    def _request(self, kind: type[Message], **fields: object) -> None:
+        self._line.link.request(kind, **fields)
         self._line.pump()
 
     def _note(self, frame: Frame) -> None:

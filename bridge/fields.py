@@ -21,6 +21,7 @@ MAX_TEXT = 512
 """Characters of a reason or an error message."""
 
 ID_BYTES = 16
+TRAVEL_MAX = 1e6
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 Nanoseconds = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
@@ -31,7 +32,7 @@ Identity = Annotated[bytes, msgspec.Meta(min_length=ID_BYTES, max_length=ID_BYTE
 MaybeIdentity = Annotated[bytes, msgspec.Meta(max_length=ID_BYTES)]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 Names = Annotated[tuple[Annotated[str, msgspec.Meta(max_length=32)], ...], msgspec.Meta(max_length=64)]
-Travel = Annotated[float, msgspec.Meta(ge=-1e6, le=1e6)]
+Travel = Annotated[float, msgspec.Meta(ge=-TRAVEL_MAX, le=TRAVEL_MAX)]
 Deflection = Annotated[float, msgspec.Meta(ge=-1, le=1)]
 Side = Annotated[int, msgspec.Meta(ge=1, le=8192)]
 Seed = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]

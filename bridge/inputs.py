@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from inhabit.bridge.controls import IDLE, Controls
-from inhabit.bridge.fields import WireControls
+from inhabit.bridge.fields import TRAVEL_MAX, WireControls
 from inhabit.bridge.messages import Input
 
 
@@ -38,6 +38,11 @@ def from_wire(wire: WireControls) -> Controls:
         scroll=wire.scroll,
         action=wire.action,
     )
+
+
+def _bounded(travel: float) -> float:
+    """A sum may pass the bound that each summand keeps."""
+    return max(-TRAVEL_MAX, min(TRAVEL_MAX, travel))
 
 
 class Answered(NamedTuple):
@@ -138,8 +143,8 @@ class InputDraft:
         if now_ns - self._t_ns > timeout_ns:
             self._forget_events()
         merged = Controls(
-            held=self._state.held, pressed=self._pressed, axes=self._state.axes, mouse_dx=self._dx,
-            mouse_dy=self._dy, scroll=self._scroll, action=self._state.action,
+            held=self._state.held, pressed=self._pressed, axes=self._state.axes, mouse_dx=_bounded(self._dx),
+            mouse_dy=_bounded(self._dy), scroll=_bounded(self._scroll), action=self._state.action,
         )  # fmt: skip
         return Input(seq=self.seq, epoch=epoch, t_ns=self._t_ns, controls=to_wire(merged))
 

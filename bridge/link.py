@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 
 from inhabit.bridge import messages as wire
-from inhabit.bridge.codec import Packet, Part
+from inhabit.bridge.codec import Packet, Part, encode
 from inhabit.bridge.controls import Controls
 from inhabit.bridge.fields import Channel, Limits, Mode
 from inhabit.bridge.frames import NO_SOUND, Frame, Stamps
@@ -92,15 +92,21 @@ class Link:
         """Nothing will come any more."""
         return self._phase == "over"
 
-    def request(self, make: Callable[[int], Message], *payload: Part) -> int:
-        """Queue a request, made with its id. Returns the id."""
-        self._newest_request += 1
-        self._requests[self._newest_request] = Pending(Packet(make(self._newest_request), payload))
-        return self._newest_request
+    def request(self, kind: Callable[..., Message], *payload: Part, **fields: object) -> int:
+        """Queue a request with these fields. Returns its id. Raises LocalProtocolError when it breaks a bound."""
+        request = self._newest_request + 1
+        packet = Packet(kind(request=request, **fields), payload)
+        encode(packet.message, *payload)
+        self._newest_request = request
+        self._requests[request] = Pending(packet)
+        return request
 
-    def take_answer(self, request: int) -> Packet | None:
+    def has_answer(self, request: int) -> bool:
+        return request in self._answers
+
+    def take_answer(self, request: int) -> Packet:
         """The answer to a request, once."""
-        return self._answers.pop(request, None)
+        return self._answers.pop(request)
 
     def put(self, controls: Controls, now_ns: int) -> int:
         """Merge controls into what is said next. Returns their sequence number."""
@@ -153,6 +159,11 @@ class Link:
         self._end("failed", f"{text} - from {self._endpoint}")
 
     def _welcome(self, message: wire.Welcome) -> None:
+        try:
+            message.world.actions.check("WELCOME")
+        except ValueError as error:
+            self.breach(str(error))
+            return
         self.info, self.limits = message.world, message.limits
         self._identity, self._secret = message.session, message.secret
         self._phase = "joined"
@@ -235,7 +246,9 @@ class Link:
     def _flush_hello(self, send: Send, channel: Channel, now_ns: int) -> bool:
         """Say HELLO until it is heard. False while this connection has not even taken it."""
         said_ns = self._hello_ns[channel]
-        unheard = self._heard_ns is None or channel == "vid"
+        # The world is there, but its WELCOME is not: that was lost with a connection.
+        unwelcome = self._phase == "greeting" and self.told is not None and self.told.state != "loading"
+        unheard = self._heard_ns is None or unwelcome or channel == "vid"
         if said_ns is not None and not (unheard and now_ns - said_ns >= HELLO_EVERY_NS):
             return True
         hello = wire.Hello(

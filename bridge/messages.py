@@ -367,5 +367,6 @@ REQUESTS: tuple[type[Message], ...] = (Step, Set, Reset, Pause, Resume, Save, Re
 
 
 def clip_text(text: str, limit: int = MAX_TEXT) -> str:
-    """Shorten a text for people to what the wire takes."""
+    """Shorten a text for people to what the wire takes, and mend what is no UTF-8, such as the bytes of a file name."""
+    text = text.encode("utf-8", "backslashreplace").decode()
     return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -16,6 +16,7 @@ from threading import Event, RLock
 from inhabit.bridge.errors import InhabitError, WorldError
 from inhabit.bridge.frames import Frame
 from inhabit.bridge.messages import Prompt, Reset, Restore, Save, Set, Step
+from inhabit.bridge.outbox import draw
 from inhabit.bridge.pacing import NS_PER_MS, Clock
 from inhabit.bridge.session import Session, Task
 from inhabit.bridge.world import World
@@ -50,9 +51,9 @@ class Seat:
         self._made = 0
 
     @property
-    def hopeless(self) -> bool:
-        """Not one world could be made here."""
-        return self.failure is not None and self._made == 0
+    def hopeless(self) -> Exception | None:
+        """Why not one world could be made here, if so."""
+        return self.failure if self._made == 0 else None
 
     def hangs(self, hang_ns: int, now_ns: int) -> bool:
         """Has the thread been in one turn for longer than that, other than for something that may take long?"""
@@ -123,21 +124,22 @@ class Seat:
             task = session.next_task(self._clock())
         if task is None:
             return False
+        world = self._world
+        assert world is not None
         try:
-            frame, state = self._carry_out(task)
+            frame, state = self._carry_out(world, task)
         except WorldError as error:
             with self._lock:
                 session.refuse(task, str(error))
             return True
         done_ns = self._clock()
+        drawn = None if frame is None else draw(world.info, frame)
         with self._lock:
-            session.done(task, done_ns, frame=frame, state=state)
+            session.done(task, done_ns, drawn=drawn, state=state)
         return True
 
-    def _carry_out(self, task: Task) -> tuple[Frame | None, bytes | None]:
+    def _carry_out(self, world: World, task: Task) -> tuple[Frame | None, bytes | None]:
         """Let the world do it: the frame or the state that came of it."""
-        world = self._world
-        assert world is not None
         if task.message is None or isinstance(task.message, Step):
             return world.step(task.controls), None
         with self._slow():

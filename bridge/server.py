@@ -83,14 +83,15 @@ class Server:
         if self._transport is None:
             self.start()
         first = self._sidecar.seats[0]
-        # Short waits: on Windows a longer one would not let Ctrl-C through.
+        failure = None
         try:
-            while not self._stopping.wait(IDLE_S) and not first.hopeless:
-                pass
+            # Short waits: on Windows a longer one would not let Ctrl-C through.
+            while failure is None and not self._stopping.wait(IDLE_S):
+                failure = first.hopeless
         finally:
             self.stop()
-        if first.hopeless and first.failure is not None:
-            raise first.failure
+        if failure is not None:
+            raise failure
 
     def stop(self) -> None:
         """Say goodbye to everybody, close the worlds and the sockets. Calling it twice is fine."""

@@ -21,11 +21,10 @@ from inhabit.bridge import messages as wire
 from inhabit.bridge.codec import Packet, Part
 from inhabit.bridge.controls import IDLE, Controls
 from inhabit.bridge.fields import Limits, Mode, WireControls
-from inhabit.bridge.frames import Frame
 from inhabit.bridge.inputs import NOTHING_ANSWERED, Answered, InputLatch, from_wire
 from inhabit.bridge.messages import REQUESTS, Message, clip_text
 from inhabit.bridge.order import NOT_IN_MODE, SERVER_TABLE, SessionState
-from inhabit.bridge.outbox import FrameSlot, sound_kept_bytes, write_frame
+from inhabit.bridge.outbox import Drawn, FrameSlot, sound_kept_bytes
 from inhabit.bridge.pacing import NS_PER_MS, Schedule
 from inhabit.bridge.requests import Requests, Waiting, request_of
 from inhabit.bridge.world import WorldInfo
@@ -221,15 +220,18 @@ class Session:
         payload = waiting.packet.payload
         return Task(message=message, payload=payload, controls=controls, answered=answered, sampled_ns=now_ns)
 
-    def done(self, task: Task, now_ns: int, *, frame: Frame | None = None, state: bytes | None = None) -> None:
-        """The world did it. `frame` after STEP, RESET and ticks, `state` after SAVE. Raises WorldError for bad ones."""
+    def done(self, task: Task, now_ns: int, *, drawn: Drawn | None = None, state: bytes | None = None) -> None:
+        """The world did it. `drawn` after STEP, RESET and ticks, `state` after SAVE."""
         if not self._expects(task):
+            return
+        if state is not None and len(state) > self._limits.state_bytes:
+            self.refuse(task, f"Expected a state of at most {self._limits.state_bytes} bytes, got {len(state)}")
             return
         message = task.message
         if isinstance(message, wire.Reset | wire.Restore):
             self._begin_epoch(now_ns)
         self.changed_world |= isinstance(message, wire.Set | wire.Prompt)
-        stepped = None if frame is None else self._publish(task, frame, now_ns)
+        stepped = None if drawn is None else self._publish(task, drawn, now_ns)
         self._doing = None
         if message is None:
             return
@@ -268,18 +270,19 @@ class Session:
         """Does somebody still wait for the outcome of this task?"""
         return self._doing is task and self.state not in ("failed", "closed")
 
-    def _publish(self, task: Task, frame: Frame, now_ns: int) -> tuple[wire.Stepped, *tuple[bytes, ...]] | None:
+    def _publish(self, task: Task, drawn: Drawn, now_ns: int) -> tuple[wire.Stepped, *tuple[bytes, ...]] | None:
         """Hand a frame to the client: as the answer itself in lock-step, else into the slot."""
         assert self._info is not None
-        header, pixels, sound = write_frame(
-            self._info, frame, epoch=self.epoch, answered=task.answered, sampled_ns=task.sampled_ns, done_ns=now_ns
-        )
+        answered = task.answered
+        header = msgspec.structs.replace(
+            drawn.header, epoch=self.epoch, input_seq=answered.seq, input_t_ns=answered.t_ns,
+            received_ns=answered.received_ns, sampled_ns=task.sampled_ns, done_ns=now_ns,
+        )  # fmt: skip
         self._made += 1
         self._index = header.index
         if self.mode == "lockstep":
-            parts = (pixels, sound) if sound else (pixels,)
-            return (wire.Stepped(request=request_of(task.message), frame=header), *parts)
-        self._slot.put(header, pixels, sound, sound_kept_bytes(self._info))
+            return (wire.Stepped(request=request_of(task.message), frame=header), *drawn.payload)
+        self._slot.put(drawn._replace(header=header), sound_kept_bytes(self._info))
         return None
 
     def _begin_epoch(self, now_ns: int) -> None:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from threading import RLock
 from typing import NamedTuple
 
-from inhabit.bridge.codec import Packet, Part, WireError, decode_from_client, encode
+from inhabit.bridge.codec import Part, WireError, decode_from_client, encode
+from inhabit.bridge.errors import LocalProtocolError
 from inhabit.bridge.fields import ID_BYTES, Limits
 from inhabit.bridge.messages import Bye, Error, Hello, Message, Ping, Pong, State, clip_text
 from inhabit.bridge.pacing import NS_PER_MS, Clock, monotonic_ns
@@ -124,6 +125,7 @@ class Sidecar:
                 text = f"All {self._max_sessions} places are taken: try again later, or start `serve --max-sessions N`"
                 self._reply(route, Error(code="busy", message=text))
                 return
+        self._by_route.pop(session.routes.vid if hello.channel == "vid" else session.routes.ctl, None)
         self._by_route[route] = session
         session.attach(hello, route, now_ns)
 
@@ -173,7 +175,7 @@ class Sidecar:
             replies, self._replies = self._replies, []
             messages = [Outgoing(route, encode(message)) for route, message in replies]
             for session in list(self._sessions.values()):
-                messages += [Outgoing(route, encode(*_flat(packet))) for route, packet in self._take(session, now_ns)]
+                messages += self._take(session, now_ns)
                 if session.state == "closed":
                     self._remove(session)
             return messages
@@ -186,14 +188,21 @@ class Sidecar:
             self._replies += [(route, Bye(reason=reason)) for route in self._monitors]
             self._monitors.clear()
 
-    def _take(self, session: Session, now_ns: int) -> Iterator[tuple[Hashable, Packet]]:
-        routes = session.routes
-        for packet in session.outgoing():
-            if routes.ctl is not None:
-                yield routes.ctl, packet
+    def _take(self, session: Session, now_ns: int) -> list[Outgoing]:
+        """What one session has to say, as bytes. What cannot be written is the fault of its world, and ends only it."""
+        packets = [(session.routes.ctl, packet) for packet in session.outgoing()]
         frame = session.frame(now_ns)
-        if frame is not None and routes.vid is not None:
-            yield routes.vid, frame
+        if frame is not None:
+            packets.append((session.routes.vid, frame))
+        messages = []
+        for route, packet in packets:
+            try:
+                if route is not None:
+                    messages.append(Outgoing(route, encode(packet.message, *packet.payload)))
+            except LocalProtocolError as error:
+                log.error("session %s: %s", session.identity.hex()[:8], error)
+                session.fail(str(error))
+        return messages
 
     def _beat(self, now_ns: int) -> None:
         """Let each session and monitor hear of progress, and end those that nobody holds any more."""
@@ -232,7 +241,3 @@ class Sidecar:
 
     def _reply(self, route: Hashable, message: Message) -> None:
         self._replies.append((route, message))
-
-
-def _flat(packet: Packet) -> tuple[Message, *tuple[Part, ...]]:
-    return (packet.message, *packet.payload)

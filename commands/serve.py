@@ -17,6 +17,8 @@ from inhabit.bridge.server import Server
 from inhabit.bridge.world import World
 from inhabit.worldmodel.catalog import DEFAULT_PACK, open_world
 
+SWITCH_INTERVAL_S = 0.0005
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Options:
@@ -43,6 +45,8 @@ class Options:
 def run(options: Options) -> None:
     """Serve until a signal, or until the parent is gone."""
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    # The thread with the sockets must get its turn while another runs a model. The default is a third of a frame: 5 ms.
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     if options.parent == "pipe+signal":
         _die_with_parent_thread()
 

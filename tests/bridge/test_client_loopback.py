@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+import random
+
+import msgspec
 import numpy as np
 import pytest
 
@@ -264,6 +268,67 @@ def test_steps_are_done_once_though_connections_break(stage):
         assert remote.step(RIGHT).index == index
 
 
+class Lossy:
+    """A client's transport that loses and repeats messages and breaks connections, as a seed says."""
+
+    def __init__(self, stage, seed, *, breaks, losses):
+        self._line = stage.hub.connect()
+        self._dice = random.Random(seed)
+        self._breaks, self._losses = breaks, losses
+        self.endpoint = self._line.endpoint
+
+    def send(self, channel, parts):
+        if self._dice.random() < self._breaks:
+            self._line.connect()  # whatever is on its way, in both directions, is lost
+        if self._dice.random() < self._losses:
+            return "sent"  # so it believes
+        if self._dice.random() < 0.2:
+            self._line.send(channel, parts)
+        return self._line.send(channel, parts)
+
+    def receive(self):
+        arrived = self._line.receive()
+        return self._line.receive() if arrived and self._dice.random() < self._losses else arrived
+
+    def wait(self, timeout_s):
+        self._line.wait(timeout_s)
+
+    def close(self):
+        self._line.close()
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_every_step_is_done_exactly_once_whatever_the_line_does(stage, seed):
+    from inhabit.bridge.client import RemoteWorld
+
+    near = ToyWorld()
+    far = RemoteWorld(
+        "loopback", connect=lambda endpoint: Lossy(stage, seed, breaks=0.03, losses=0.1), clock=stage.clock
+    )
+    assert np.array_equal(far.reset(seed=seed).pixels, near.reset(seed=seed).pixels)
+    for index in range(1, 31):
+        one, other = near.step(RIGHT), far.step(RIGHT)
+        assert other.index == index
+        assert np.array_equal(one.pixels, other.pixels)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_live_world_goes_on_or_says_why_whatever_the_line_does(stage, seed):
+    from inhabit.bridge.client import LiveWorld
+
+    line = Lossy(stage, seed, breaks=0.0003, losses=0.001)
+    live = LiveWorld("loopback", connect=lambda endpoint: line, clock=stage.clock)
+    indices = []
+    for _ in range(6000):
+        stage.run(1)
+        live.send(RIGHT)
+        frame = live.poll()
+        indices += [(frame.epoch, frame.index)] if frame else []
+    assert indices == sorted(set(indices)), "no frame twice, none out of order"
+    assert live.state == "running", live.reason
+    assert len(indices) > 20
+
+
 def test_broken_world_fails_its_session_only_and_keeps_its_secrets(make_stage):
     worlds = [BrokenWorld, ToyWorld]
     stage = make_stage(lambda: worlds.pop(0)() if worlds else ToyWorld())
@@ -355,6 +420,118 @@ def test_too_large_a_state_is_refused(make_stage):
     remote.reset()
     with pytest.raises(WorldError, match="at most 10 bytes, got 11"):
         remote.restore(bytes(11))
+
+
+def test_too_large_a_saved_state_is_refused(make_stage):
+    stage = make_stage(ToyWorld, limits=Limits(state_bytes=3))
+    remote = stage.remote()
+    remote.reset()
+    with pytest.raises(WorldError, match="at most 3 bytes, got"):
+        remote.save()
+    assert remote.step(RIGHT).index == 1
+
+
+@pytest.mark.parametrize(
+    "controls",
+    [Controls(mouse_dx=float("nan")), Controls(axes={"PadLX": 2.0}), Controls(held=frozenset({"Jump"})),
+     Controls(action=(float("inf"),))],
+)  # fmt: skip
+def test_controls_out_of_bounds_are_our_own_mistake_and_harm_nothing(stage, controls):
+    live, remote = playing(stage), stage.remote()
+    remote.reset()
+    with pytest.raises(LocalProtocolError, match="Cannot send"):
+        live.send(controls)
+    with pytest.raises(LocalProtocolError, match="Cannot send"):
+        remote.step(controls)
+    assert remote.step(RIGHT).index == 1
+    stage.run(100, live)
+    assert live.state == "running"
+
+
+def test_request_out_of_bounds_is_our_own_mistake_and_harms_nothing(stage):
+    live = playing(stage)
+    with pytest.raises(LocalProtocolError, match="Cannot send Set"):
+        live.configure(steps=object())
+    with pytest.raises(LocalProtocolError, match="Cannot send Reset"):
+        live.reset(seed=-1)
+    live.configure(steps=4)
+    stage.run(100, live)
+    assert (live.state, live.reason) == ("running", "")
+
+
+class CarelessWorld(ToyWorld):
+    """Draws every frame into the same array, with two samples of sound that tell the index."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.info = msgspec.structs.replace(self.info, sound_rate_hz=60, sound_channels=1)
+        self.canvas = np.zeros((self.info.height, self.info.width, 3), np.uint8)
+
+    def step(self, controls: Controls) -> Frame:
+        frame = super().step(controls)
+        self.canvas[:] = frame.index
+        return dataclasses.replace(frame, pixels=self.canvas, sound=np.full((2, 1), frame.index, np.int16))
+
+
+def test_frames_are_whole_though_the_world_draws_into_one_array(make_stage):
+    remote = make_stage(CarelessWorld).remote()
+    remote.reset()
+    frames = [remote.step(RIGHT) for _ in range(5)]
+    assert [int(frame.pixels.max()) for frame in frames] == [1, 2, 3, 4, 5]
+    assert [frame.sound.tolist() for frame in frames][2] == [[3], [3]]
+
+
+def test_sound_of_skipped_frames_is_heard_but_never_more_than_half_a_second(make_stage):
+    stage = make_stage(CarelessWorld)
+    live = playing(stage)
+    stage.run(33 * 4)
+    live.poll()
+    stage.run(33 * 6)
+    frames = [frame for _ in range(40) if (frame := (stage.run(1), live.poll())[1]) is not None]
+    heard = [int(sample) for frame in frames for sample in frame.sound[:, 0]]
+    assert heard == sorted(heard)
+    assert len(heard) == 2 * len(set(heard)), "each frame's two samples, once"
+    stage.run(1500)
+    live.poll()
+    stage.run(1)
+    frame = live.poll()
+    assert frame is not None
+    assert len(frame.sound) <= 30
+
+
+class WrongWorld(ToyWorld):
+    """Gives frames of another size than it promised."""
+
+    def step(self, controls: Controls) -> Frame:
+        return dataclasses.replace(super().step(controls), pixels=np.zeros((2, 2, 3), np.uint8))
+
+
+def test_wrong_frame_fails_its_session_and_is_named(make_stage):
+    stage = make_stage(WrongWorld)
+    live = playing(stage)
+    stage.run(100, live)
+    assert live.state == "failed"
+    assert live.reason == "Expected pixels (48, 64, 3) uint8, got (2, 2, 3) uint8 - at a frame of toy"
+
+
+def test_world_that_cannot_be_described_fails_its_own_session_only(make_stage):
+    wrong = ToyWorld()
+    wrong.info = msgspec.structs.replace(wrong.info, name="x" * 65)
+    worlds = [ToyWorld(), wrong]
+    stage = make_stage(lambda: worlds.pop(0))
+    sound, failing = playing(stage), stage.live()
+    stage.run(100, sound, failing)
+    assert failing.state == "failed"
+    assert "name" in failing.reason
+    assert sound.state == "running"
+
+
+def test_nothing_happens_after_close(stage):
+    live = playing(stage)
+    live.close()
+    live.close()
+    assert live.poll() is None
+    assert (live.state, live.reason) == ("closed", "closed by this client")
 
 
 def test_use_after_close_is_our_own_mistake(stage):

@@ -154,6 +154,21 @@ def test_stopped_server_says_goodbye():
         assert live.reason == "The sidecar ended the session: the sidecar stops"
 
 
+def test_place_of_an_agent_that_died_is_free_again():
+    with Server(ToyWorld, max_sessions=1) as server:
+        dying = RemoteWorld(server.endpoint)
+        dying.reset()
+        dying._line._transport.close()  # no BYE: as if it had been killed
+        deadline = time.monotonic() + PATIENCE_S
+        with LiveWorld(server.endpoint) as live:
+            while live.state != "running":
+                assert time.monotonic() < deadline
+                live.poll(0.1)
+                if live.state == "failed":
+                    assert live.reason.startswith("All 1 places are taken")
+                    live.reconnect()
+
+
 def test_nobody_there():
     with pytest.raises(WorldError, match=r"within 0.3 s"):
         RemoteWorld("tcp://127.0.0.1:9", timeout_s=0.3)

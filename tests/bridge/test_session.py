@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import pytest
 
 from inhabit.bridge import messages as wire
 from inhabit.bridge.codec import Packet
-from inhabit.bridge.fields import Limits, WireControls
+from inhabit.bridge.fields import Limits, Mode, WireControls
 from inhabit.bridge.messages import REQUESTS, Message
 from inhabit.bridge.order import NOT_IN_MODE, SERVER_TABLE
+from inhabit.bridge.outbox import draw
 from inhabit.bridge.session import BAD_MESSAGES_MAX, Session
 from inhabit.bridge.toy import ToyWorld
 
@@ -36,7 +38,7 @@ SAID: dict[type[Message], Message] = {
 class Played:
     """A session with a toy world, played by hand."""
 
-    def __init__(self, mode="free", **limits):
+    def __init__(self, mode: Mode = "free", **limits):
         self.now = 0
         self.world = ToyWorld()
         hello = wire.Hello(client="test", mode=mode)
@@ -66,15 +68,29 @@ class Played:
         """Say something and let the world do what follows; what the session answers."""
         self.session.receive(Packet(message, payload), self.now)
         self.work()
+        return self.heard()
+
+    def heard(self) -> list[Any]:
+        """What the session says on `ctl`."""
         return [packet.message for packet in self.session.outgoing()]
+
+    def watch(self):
+        """Attach `vid`."""
+        hello = wire.Hello(client="test", channel="vid", session=bytes(16), secret=bytes(16))
+        self.session.attach(hello, "vid", self.now)
+
+    def frame(self) -> Any:
+        """The header of the frame that the session sends now."""
+        packet = self.session.frame(self.now)
+        return packet.message if packet else None
 
     def work(self):
         while (task := self.session.next_task(self.now)) is not None:
             match task.message:
                 case None | wire.Step():
-                    self.session.done(task, self.now, frame=self.world.step(task.controls))
+                    self.session.done(task, self.now, drawn=draw(self.world.info, self.world.step(task.controls)))
                 case wire.Reset():
-                    self.session.done(task, self.now, frame=self.world.reset(seed=1))
+                    self.session.done(task, self.now, drawn=draw(self.world.info, self.world.reset(seed=1)))
                 case wire.Save():
                     self.session.done(task, self.now, state=b"state")
                 case _:
@@ -114,8 +130,9 @@ def test_requests_are_judged_in_their_order():
         played.session.receive(Packet(message), 0)
     played.work()
     assert played.session.state == "paused"
-    answers = [packet for packet in played.session.outgoing() if isinstance(packet.message, wire.Ack)]
-    assert [(packet.message.request, packet.payload) for packet in answers] == [(1, ()), (2, ()), (3, (b"state",))]
+    packets = played.session.outgoing()
+    answers = [(packet.message.request, packet.payload) for packet in packets if isinstance(packet.message, wire.Ack)]
+    assert answers == [(1, ()), (2, ()), (3, (b"state",))]
 
 
 def test_repeated_step_is_done_once_and_answered_again():
@@ -135,13 +152,13 @@ def test_pending_step_is_neither_done_twice_nor_overtaken():
     task = played.session.next_task(0)
     assert task is not None
     played.session.receive(Packet(wire.Step(request=2)), 0)
-    assert played.session.outgoing() == []
+    assert played.heard() == []
     played.session.receive(Packet(wire.Step(request=3)), 0)
-    (error,) = played.session.outgoing()
-    assert (error.message.code, error.message.request) == ("pending", 3)
-    played.session.done(task, 0, frame=played.world.step(task.controls))
-    (answer,) = played.session.outgoing()
-    assert answer.message.request == 2
+    (error,) = played.heard()
+    assert (error.code, error.request) == ("pending", 3)
+    played.session.done(task, 0, drawn=draw(played.world.info, played.world.step(task.controls)))
+    (answer,) = played.heard()
+    assert answer.request == 2
     assert played.session.next_task(0) is None
 
 
@@ -158,44 +175,42 @@ def test_free_session_ticks_at_the_worlds_rate_without_input():
         task = played.session.next_task(played.now)
         if task:
             ticks += 1
-            played.session.done(task, played.now, frame=played.world.step(task.controls))
+            played.session.done(task, played.now, drawn=draw(played.world.info, played.world.step(task.controls)))
     assert ticks in (29, 30)
 
 
 def test_no_frame_without_credit_and_none_without_video():
     played = Played().to("running")
-    played.session.attach(wire.Hello(client="t", channel="vid", session=bytes(16), secret=bytes(16)), "vid", 0)
-    assert played.session.frame(0) is None
+    played.watch()
+    assert played.frame() is None
     played.say(wire.Credit(upto=1))
-    packet = played.session.frame(5)
-    assert packet is not None
-    assert (packet.message.number, packet.message.index, packet.message.sent_ns) == (1, 0, 5)
-    assert played.session.frame(5) is None
+    played.now = 5
+    header = played.frame()
+    assert (header.number, header.index, header.sent_ns) == (1, 0, 5)
+    assert played.frame() is None
 
 
 def test_credit_is_absolute_bounded_and_never_goes_down():
     played = Played(credit_max=2).to("running")
-    played.session.attach(wire.Hello(client="t", channel="vid", session=bytes(16), secret=bytes(16)), "vid", 0)
+    played.watch()
     for upto in (1_000_000, 0, 1):
         played.say(wire.Credit(upto=upto))
     numbers = []
     for played.now in range(0, 500 * MS, 40 * MS):
         played.work()
-        packet = played.session.frame(played.now)
-        numbers += [packet.message.number] if packet else []
+        header = played.frame()
+        numbers += [header.number] if header else []
     assert numbers == [1, 2]
 
 
 def test_newest_frame_replaces_the_waiting_one_and_tells_of_it():
     played = Played().to("running")
-    played.session.attach(wire.Hello(client="t", channel="vid", session=bytes(16), secret=bytes(16)), "vid", 0)
+    played.watch()
     played.say(wire.Input(seq=3, epoch=1, t_ns=99, controls=WireControls(pressed=("Space",))))
     for played.now in range(0, 200 * MS, 34 * MS):
         played.work()
     played.say(wire.Credit(upto=1))
-    packet = played.session.frame(played.now)
-    assert packet is not None
-    header = packet.message
+    header = played.frame()
     assert header.index == header.skipped == 5
     assert header.reward == 1.0, "the shot was in a frame that was never sent"
     assert (header.input_seq, header.input_t_ns) == (3, 99)
@@ -203,13 +218,12 @@ def test_newest_frame_replaces_the_waiting_one_and_tells_of_it():
 
 def test_frames_of_an_episode_that_is_over_are_not_sent():
     played = Played().to("running")
-    played.session.attach(wire.Hello(client="t", channel="vid", session=bytes(16), secret=bytes(16)), "vid", 0)
+    played.watch()
     played.say(wire.Reset(request=2))
     played.say(wire.Credit(upto=2))
-    packet = played.session.frame(0)
-    assert packet is not None
-    assert (packet.message.epoch, packet.message.skipped) == (2, 0)
-    assert played.session.frame(0) is None
+    header = played.frame()
+    assert (header.epoch, header.skipped) == (2, 0)
+    assert played.frame() is None
 
 
 def test_beat_needs_progress_or_a_reason_for_none():
@@ -224,8 +238,8 @@ def test_beat_needs_progress_or_a_reason_for_none():
     session.beat(2, 0, 5000 * MS)
     assert session.outgoing() == [], "a world that hangs has no beat"
     session.beat(2, 4500, 5000 * MS)
-    (packet,) = session.outgoing()
-    assert (packet.message.state, packet.message.busy_ms) == ("loading", 4500)
+    (state,) = played.heard()
+    assert (state.state, state.busy_ms) == ("loading", 4500)
 
 
 def test_outcome_of_a_task_that_nobody_waits_for_is_dropped():
@@ -235,7 +249,7 @@ def test_outcome_of_a_task_that_nobody_waits_for_is_dropped():
     assert task is not None
     played.session.close("bye")
     played.session.outgoing()
-    played.session.done(task, 0, frame=played.world.step(task.controls))
+    played.session.done(task, 0, drawn=draw(played.world.info, played.world.step(task.controls)))
     played.session.refuse(task, "no")
     assert played.session.outgoing() == []
 
@@ -246,7 +260,7 @@ def test_failure_answers_everything_that_waits():
         played.session.receive(Packet(wire.Save(request=request)), 0)
     assert played.session.next_task(0) is not None
     played.session.fail("it broke", "abcd")
-    *errors, state = [packet.message for packet in played.session.outgoing()]
+    *errors, state = played.heard()
     assert [(error.code, error.request, error.incident) for error in errors] == [
         ("world_failed", 2, "abcd"), ("world_failed", 3, "abcd"),
     ]  # fmt: skip

@@ -34,7 +34,7 @@ class Stranger:
             self.sockets[channel] = dealer
 
     def say(self, kind, header, *payload, channel="ctl", version=1):
-        self.sockets[channel].send_multipart([bytes((version, kind)) + msgpack.packb(header), *payload])
+        self.sockets[channel].send_multipart([bytes((version, kind)) + bytes(msgpack.packb(header) or b""), *payload])
 
     def hear(self, *kinds, channel="ctl"):
         """The next message of one of these kinds; others are passed over, but for errors."""

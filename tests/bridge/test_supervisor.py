@@ -37,6 +37,12 @@ def running(status):
     return status.state == "running"
 
 
+def alive(status) -> int:
+    """The process that the status tells of."""
+    assert status.pid is not None
+    return status.pid
+
+
 def program(source):
     """What runs instead of `inhabit`."""
     return (sys.executable, "-c", source)
@@ -48,11 +54,10 @@ def test_starts_plays_and_stops():
     with supervisor:
         states, status = poll_until(supervisor, running)
         assert states[0] == "starting"
-        assert status.pid
         with LiveWorld(supervisor.endpoint) as live:
             assert live.info.name == "toy"
     assert supervisor.poll().state == "stopped"
-    assert not psutil.pid_exists(status.pid)
+    assert not psutil.pid_exists(alive(status))
     supervisor.stop()
 
 
@@ -62,7 +67,7 @@ def test_killed_sidecar_comes_back_and_the_client_with_it():
         _, first = poll_until(supervisor, running)
         with LiveWorld(supervisor.endpoint) as live:
             assert live.info
-            os.kill(first.pid, signal.SIGKILL)
+            os.kill(alive(first), signal.SIGKILL)
             _, status = poll_until(supervisor, lambda status: status.state == "waiting")
             assert "killed by signal 9 (SIGKILL)" in status.reason
             _, second = poll_until(supervisor, running)
@@ -106,14 +111,14 @@ def test_busy_hang_is_seen_ended_and_mended():
             assert "it hangs: no progress for 3" in status.reason
         _, second = poll_until(supervisor, running)
         assert second.pid != first.pid
-        assert not psutil.pid_exists(first.pid)
+        assert not psutil.pid_exists(alive(first))
 
 
 @POSIX
 def test_frozen_process_is_seen_and_killed():
     with Supervisor(TOY, patience=QUICK) as supervisor:
         _, first = poll_until(supervisor, running)
-        os.kill(first.pid, signal.SIGSTOP)  # not even SIGTERM reaches it now
+        os.kill(alive(first), signal.SIGSTOP)  # not even SIGTERM reaches it now
         states, _ = poll_until(supervisor, lambda status: status.restarts == 1)
         assert "ending" in states
         poll_until(supervisor, running)
