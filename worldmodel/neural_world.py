@@ -23,7 +23,6 @@ from inhabit.worldmodel.engine import STEPS, Engine, Outcome, State
 from inhabit.worldmodel.memory.ring import Ring
 from inhabit.worldmodel.pack import Pack, Starts, load_pack
 
-
 TUNING_STEPS = 5
 """Steps that are timed for each number of threads."""
 
