@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +56,8 @@ def run(options: Options) -> None:
     """Measure, print the main figures, write what was asked for."""
     folder, seeds = find_pack(options.pack), parse_seeds(options.seeds)
     require_torch()
+    # must be set before torch starts its threads: where others compute too, those that wait must not spin
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from inhabit.worldmodel.evaluate.evaluation import EvalConfig, evaluate, write_quality
     from inhabit.worldmodel.evaluate.report import write_report
     from inhabit.worldmodel.train.display import Display
@@ -121,7 +124,10 @@ def _rows(report: Mapping[str, Any]) -> list[tuple[str, str, str]]:
              f"recall / precision; {_said(objects['ceiling'])} through the codec")
             for h, value in objects["recall"].items()
         ]  # fmt: skip
-    rows.append(("drift", _said(report["drift"]), f"last window minus first, {long_run['frames']} frames; 0 is none"))
+    rows.append(
+        ("drift", _said(report["drift"]), f"in {long_run['frames']} frames, 0 is none; then "
+         f"{_said(long_run['windows'][-1]['distance'])} from real play (its halves: {_said(long_run['floor'])} apart)")
+    )  # fmt: skip
     for kind in ("termination", "reward"):
         figures = report[kind]
         rows.append((kind, f"{_said(figures['precision'])} / {_said(figures['recall'])}",

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +19,7 @@ from inhabit.worldmodel.evaluate.endings import measure_endings, measure_rewards
 from inhabit.worldmodel.evaluate.judges import Judges, JudgesConfig, train_judges
 from inhabit.worldmodel.evaluate.reality import FIRST_SEED, Reality
 from inhabit.worldmodel.evaluate.report import machine, tidy
+from inhabit.worldmodel.evaluate.stages import Stages
 from inhabit.worldmodel.neural_world import choose_device
 from inhabit.worldmodel.pack import Pack, load_pack
 from inhabit.worldmodel.train.autoencoder import encode_all
@@ -91,7 +90,9 @@ class EvalConfig:
             walked_episodes=4,
             walked_frames=120,
             judges=replace(self.judges, detector_steps=40, inverse_dynamics_steps=60),
-            fidelity=replace(self.fidelity, windows=12, shuffled=12, codec_frames=64, action_triples=200),
+            fidelity=replace(
+                self.fidelity, windows=12, far_windows=6, shuffled=12, codec_frames=64, action_triples=200
+            ),
             drift=replace(self.drift, frames=200, sessions=2, windows=4, every=10, real_triples=100),
         )
 
@@ -138,29 +139,6 @@ def write_quality(folder: Path, report: Mapping[str, Any]) -> None:
     partial.replace(path)
 
 
-class Stages:
-    """Tells a person which stage runs, and remembers how long each took."""
-
-    def __init__(self, display: Display):
-        self.display = display
-        self.seconds: dict[str, float] = {}
-        self._began = 0.0
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        self._began = time.monotonic()
-        self.display.begin(name)
-        yield
-        took = time.monotonic() - self._began
-        self.seconds[name.replace(" ", "_")] = round(took, 1)
-        self.display.end()
-        self.display.say(f"{name}: {took:.0f} s")
-
-    def show(self, done: int, total: int, unit: str) -> None:
-        """Say how far the stage is."""
-        self.display.show(done / max(1, total), time.monotonic() - self._began, done, unit, {})
-
-
 def _reality(config: EvalConfig, pack: Pack, clock: Stages) -> Reality:
     info = pack.file.info
     if config.recording is not None:
@@ -191,13 +169,13 @@ def _measure(
         report["codec"], ceilings = fidelity.measure_codec(engine, footage, detector, config.fidelity.codec_frames)
         latents = encode_all(engine.autoencoder, footage, engine.device)
     with clock.stage("dreams"):
-        dreams, shuffled = fidelity.dream_windows(engine, footage, latents, config.fidelity, steps=steps)
+        dreams = fidelity.dream_windows(engine, footage, latents, config.fidelity, steps=steps)
         report |= fidelity.measure_pictures(dreams, footage)
-        report["dreams"] = len(dreams.rows)
+        report["dreams"] = {"near": len(dreams.near.rows), "far": len(dreams.far.rows)}
         if detector is not None:
-            report["objects"] = {**fidelity.measure_objects(dreams, footage, detector), **ceilings}
+            report["objects"] = {**fidelity.measure_objects(dreams.near, footage, detector), **ceilings}
     with clock.stage("actions"):
-        actions = fidelity.measure_actions(engine, dreams, shuffled, footage, judges.inverse_dynamics, config.fidelity)
+        actions = fidelity.measure_actions(engine, dreams, footage, judges.inverse_dynamics, config.fidelity)
         report |= {"action_fidelity": actions.pop("ratio"), "actions": actions}
     with clock.stage("rewards and endings"):
         readings = read_heads(
@@ -220,7 +198,7 @@ def _measure(
         with clock.stage("pictures"):
             plots.draw_horizon(report, config.out / "horizon.png")
             plots.draw_drift(report, config.out / "drift.png")
-            plots.draw_dreams(dreams, footage, config.out / "dreams.png")
+            plots.draw_dreams(dreams.far, footage, config.out / "dreams.png")
             plots.draw_strip(long_dream, config.out / "long-dream.png")
     return report
 

@@ -7,8 +7,9 @@ true frame is the ceiling.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from torch import Tensor
@@ -29,8 +30,13 @@ from inhabit.worldmodel.recordings import RecordingError
 from inhabit.worldmodel.train.autoencoder import reconstruct
 from inhabit.worldmodel.train.footage import Footage
 
+NEAR_FRAMES = 16
+"""Most dreams go no farther: what happens later depends on chance, and long dreams are slow."""
+
 OBJECT_HORIZONS = (1, 4, 16)
 """Later the dream's own chance decides where its monsters are, and a match means little."""
+
+Figure = TypeVar("Figure")
 
 RESAMPLES = 400
 """Draws of the bootstrap behind each interval."""
@@ -40,58 +46,84 @@ RESAMPLES = 400
 class FidelityConfig:
     """How many dreams are dreamt."""
 
-    windows: int = 64
-    """Dreams that are compared with reality."""
+    windows: int = 160
+    """Dreams of NEAR_FRAMES frames."""
 
-    shuffled: int = 32
-    """Dreams that are given another dream's actions."""
+    far_windows: int = 32
+    """Dreams that go on to the farthest horizon."""
 
-    shuffled_frames: int = 18
-    """Frames of each of those."""
+    shuffled: int = 40
+    """Dreams of NEAR_FRAMES frames that are given another dream's actions."""
 
     codec_frames: int = 500
     """Real frames that the codec reconstructs."""
 
-    action_triples: int = 1500
+    action_triples: int = 900
     """Moments at which actions are read."""
 
 
-def dream_windows(
-    engine: Engine, footage: Footage, latents: Tensor, config: FidelityConfig, *, steps: int
-) -> tuple[Rollout, Rollout]:
-    """Dream of held-out windows, once with the actions that were played and once with those of another window.
+@dataclass(frozen=True, kw_only=True)
+class Dreams:
+    """All short dreams of one evaluation."""
 
-    The windows are as long as episodes allow, up to the farthest horizon. Raises RecordingError when none fit.
+    near: Rollout
+    """Many, up to NEAR_FRAMES frames long."""
+    far: Rollout
+    """Few, up to the farthest horizon."""
+    shuffled: Rollout
+    """Some of the near ones again, each under the actions of another."""
+
+
+def dream_windows(engine: Engine, footage: Footage, latents: Tensor, config: FidelityConfig, *, steps: int) -> Dreams:
+    """Dream of held-out windows, near, far, and with the actions of another window.
+
+    They are as long as episodes allow. Raises RecordingError when none fit.
     """
-    frames = next((h for h in reversed(HORIZONS) if len(windows_for(footage, h + 1, 8)) >= min(8, config.windows)), 0)
-    if not frames:
+    enough = min(8, config.far_windows)
+    lengths = [h for h in HORIZONS if len(windows_for(footage, h + OFFSETS[-1], enough)) >= enough]
+    if not lengths:
         raise RecordingError(
-            f"Expected held-out episodes of more than {CONTEXT_FRAMES + 2} frames, got none; measure on longer play"
+            f"Expected held-out episodes of more than {CONTEXT_FRAMES + OFFSETS[-1]} frames, got none; "
+            f"measure on longer play"
         )
-    starts = windows_for(footage, frames, config.windows)
-    dreams = roll_out(engine, footage, latents, starts, frames, steps=steps)
-    few = starts[:: max(1, len(starts) // max(1, config.shuffled))]
-    length = min(frames, config.shuffled_frames)
-    return dreams, roll_out(engine, footage, latents, few, length, steps=steps, shuffle_actions=True)
+    near_frames = max(h for h in lengths if h <= NEAR_FRAMES)
+    starts = windows_for(footage, near_frames, config.windows)
+    near = roll_out(engine, footage, latents, starts, near_frames, steps=steps)
+    far = near
+    if lengths[-1] > near_frames:
+        far_starts = windows_for(footage, lengths[-1], config.far_windows)
+        far = roll_out(engine, footage, latents, far_starts, lengths[-1], steps=steps)
+    few = starts[:: -(-len(starts) // config.shuffled)]
+    shuffled = roll_out(engine, footage, latents, few, near_frames, steps=steps, shuffle_actions=True)
+    return Dreams(near=near, far=far, shuffled=shuffled)
 
 
-def measure_pictures(dreams: Rollout, footage: Footage) -> dict[str, Any]:
+def measure_pictures(dreams: Dreams, footage: Footage) -> dict[str, Any]:
     """Skill and PSNR over the horizon.
 
     `skill` is 1 - MSE / MSE of copying the last real frame: 1 is perfect, 0 is a still picture, below is worse than
-    one. `skill_interval` holds 90 % of a bootstrap over dreams; `curve` has every frame.
+    one. `skill_interval` holds 90 % of a bootstrap over dreams; `curve` has every frame, of the near dreams as far as
+    they go.
     """
-    errors, floors = _errors(dreams, footage)
-    at = [h for h in HORIZONS if h <= errors.shape[1]]
-    curve = 1 - errors.sum(0) / np.maximum(floors.sum(0), 1e-9)
+    near, far = _errors(dreams.near, footage), _errors(dreams.far, footage)
+    split = near[0].shape[1]
+
+    def over_frames(figure: Callable[[np.ndarray, np.ndarray], Figure]) -> list[Figure]:
+        parts = [(near, range(split)), (far, range(split, far[0].shape[1]))]
+        return [figure(errors[:, t], floors[:, t]) for (errors, floors), frames in parts for t in frames]
+
+    curve = over_frames(lambda errors, floors: 1 - float(errors.sum() / max(floors.sum(), 1e-9)))
+    psnr = over_frames(lambda errors, floors: psnr_db(float(errors.mean())))
+    interval = over_frames(_interval)
+    at = [h for h in HORIZONS if h <= len(curve)]
     return {
         "skill": {h: curve[h - 1] for h in at},
-        "psnr_db": {h: psnr_db(float(errors[:, h - 1].mean())) for h in at},
-        "skill_interval": {h: _interval(errors[:, h - 1], floors[:, h - 1]) for h in at},
+        "psnr_db": {h: psnr[h - 1] for h in at},
+        "skill_interval": {h: interval[h - 1] for h in at},
         "curve": {
-            "skill": curve.tolist(),
-            "psnr_db": [psnr_db(float(e)) for e in errors.mean(0)],
-            "copy_psnr_db": [psnr_db(float(e)) for e in floors.mean(0)],
+            "skill": curve,
+            "psnr_db": psnr,
+            "copy_psnr_db": over_frames(lambda errors, floors: psnr_db(float(floors.mean()))),
         },
     }
 
@@ -130,31 +162,28 @@ def measure_objects(dreams: Rollout, footage: Footage, detector: Detector) -> di
 
 
 def measure_actions(
-    engine: Engine,
-    dreams: Rollout,
-    shuffled: Rollout,
-    footage: Footage,
-    judge: InverseDynamics,
-    config: FidelityConfig,
+    engine: Engine, all_dreams: Dreams, footage: Footage, judge: InverseDynamics, config: FidelityConfig
 ) -> dict[str, Any]:
     """Whether dreams do what they are told, in the eyes of the inverse-dynamics model.
 
     All figures are balanced accuracies (0.5 is chance) but for the ratios:
-    `real` on real frames, `codec` on the codec's picture of them, `dreamt` on dreams of the same moments;
+    `real` on real frames, `codec` on the codec's picture of a third of them, `dreamt` on dreams of the same moments;
     `shuffled` on dreams that were given another window's actions, against what they were given: a dream that only
     continues what it saw fails here; `shuffled_against_played` the same dreams against what was really played, 0.5
     when nothing but the action decides; `ratio` is dreamt / real, `chance_corrected` is (dreamt - 0.5) / (real - 0.5).
     `delta_psnr_db` needs no judge: see delta_psnr_db().
     """
+    dreams, shuffled = all_dreams.near, all_dreams.shuffled
     where = _moments(dreams, config.action_triples)
     rows = dreams.rows[where]
     real = real_triples(footage, rows)
-    coded = reconstruct(engine.autoencoder, real.reshape(-1, *real.shape[2:]), engine.device).reshape(real.shape)
+    some = real[::3]
+    coded = reconstruct(engine.autoencoder, some.reshape(-1, *some.shape[2:]), engine.device).reshape(some.shape)
     else_where = _moments(shuffled, config.action_triples)
     strange = dreamt_triples(shuffled, footage, else_where)
     read = {
         "real": _accuracy(judge, real, footage, rows),
-        "codec": _accuracy(judge, coded, footage, rows),
+        "codec": _accuracy(judge, coded, footage, rows[::3]),
         "dreamt": _accuracy(judge, dreamt_triples(dreams, footage, where), footage, rows),
         "shuffled": _accuracy(judge, strange, footage, shuffled.given[else_where]),
         "shuffled_against_played": _accuracy(judge, strange, footage, shuffled.rows[else_where]),

@@ -189,9 +189,11 @@ def read_buttons(network: InverseDynamics, triples: np.ndarray) -> tuple[np.ndar
     device = next(network.parameters()).device
     said, features = [], []
     for start in range(0, len(triples), 64):
-        part = network.features(torch.from_numpy(np.ascontiguousarray(triples[start : start + 64])).to(device))
+        pixels = torch.from_numpy(np.ascontiguousarray(triples[start : start + 64])).to(device)
+        with precision(device):
+            part = network.features(pixels)
+            said.append((network.head(part) > 0).cpu().numpy())
         features.append(part.float().cpu().numpy())
-        said.append((network.head(part) > 0).cpu().numpy())
     return np.concatenate(said), np.concatenate(features)
 
 
