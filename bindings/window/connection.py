@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from inhabit.bridge.client import LiveWorld
+from inhabit.bridge.frames import Frame
 from inhabit.bridge.pacing import NS_PER_MS
 from inhabit.bridge.supervisor import Supervisor, SupervisorStatus
 from inhabit.bridge.world import WorldInfo
@@ -80,9 +81,14 @@ class Connection:
             self._watched_ns = now_ns
             self._status = self._supervisor.poll()
             begun = self._follow(self._status, now_ns)
-        if self.live and self.info is None and self.live.state in ("ready", "running", "paused"):
-            self.info = self.live.info  # it is known in these states; in others it would be waited for
+        self._learn_info()
         return begun
+
+    def poll(self, timeout_s: float) -> Frame | None:
+        """Take the newest frame, waiting for it at most `timeout_s`; what the world is, is known before its first."""
+        frame = self.live.poll(timeout_s) if self.live else None
+        self._learn_info()
+        return frame
 
     def retry(self) -> None:
         """Try again with a world that is lost or has failed."""
@@ -103,6 +109,10 @@ class Connection:
             self.live.close()
         if self._supervisor:
             self._supervisor.stop()
+
+    def _learn_info(self) -> None:
+        if self.live and self.info is None and self.live.state in ("ready", "running", "paused"):
+            self.info = self.live.info  # it is known in these states; in others it would be waited for
 
     @property
     def _unmade(self) -> bool:

@@ -85,8 +85,7 @@ class Pane:
             self._stale = True
         if self.state != "running":
             self.log.forget_pending()
-        live = self.connection.live
-        frame = live.poll(timeout_s) if live else None
+        frame = self.connection.poll(timeout_s)
         if self.state == "running":
             self._trouble_ns, self._running_ns = 0, self._running_ns or now_ns
         else:
