@@ -69,7 +69,8 @@ class Session:
         self.epoch = 0
         self.routes = Routes()
         self.changed_world = False
-        """SET or PROMPT changed the world: the next session must not inherit it."""
+        """SET, PROMPT or RESTORE touched the world: the next session must not inherit it."""
+
         self._told: SessionState | None = None
         self._info: WorldInfo | None = None
         self._schedule: Schedule | None = None
@@ -212,6 +213,7 @@ class Session:
             self._go(SERVER_TABLE[self.state][type(message)])
             self._answer(wire.Ack(request=request, epoch=self.epoch, frame=self._index))
             return None
+        self.changed_world |= isinstance(message, wire.Set | wire.Prompt | wire.Restore)
         controls, answered = IDLE, self._latch.answered
         if isinstance(message, wire.Step | wire.Reset) and self.mode == "lockstep":
             answered = Answered(request, message.t_ns, waiting.received_ns)
@@ -230,7 +232,6 @@ class Session:
         message = task.message
         if isinstance(message, wire.Reset | wire.Restore):
             self._begin_epoch(now_ns)
-        self.changed_world |= isinstance(message, wire.Set | wire.Prompt)
         stepped = None if drawn is None else self._publish(task, drawn, now_ns)
         self._doing = None
         if message is None:

@@ -157,7 +157,7 @@ class Sidecar:
         )  # fmt: skip
         self._sessions[session.identity] = session
         seat.sit(session)
-        log.info("session %s: %s plays, mode %s", session.identity.hex()[:8], hello.client, hello.mode)
+        log.info("session %s: %r plays, mode %s", session.identity.hex()[:8], hello.client, hello.mode)
         return session
 
     def _add_seat(self) -> Seat:

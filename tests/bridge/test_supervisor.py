@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from inhabit.bridge.client import LiveWorld
+from inhabit.bridge.errors import WorldError
 from inhabit.bridge.supervisor import Patience, Supervisor
 
 PATIENCE_S = 60.0
@@ -178,3 +179,15 @@ def test_sidecar_dies_with_its_parent():
 def test_supervision_needs_no_torch():
     code = "import sys, inhabit.bridge.supervisor, inhabit.bridge.client; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=PATIENCE_S).returncode == 0
+
+
+def test_scripts_may_wait_for_the_endpoint():
+    with Supervisor(TOY) as supervisor:
+        assert supervisor.wait_until_listening().startswith("tcp://127.0.0.1:")
+    crash = program("import sys; sys.exit('no device')")
+    hopeless = Patience(deaths=1)
+    with (
+        Supervisor(TOY, patience=hopeless, program=crash) as supervisor,
+        pytest.raises(WorldError, match="no device"),
+    ):
+        supervisor.wait_until_listening()
