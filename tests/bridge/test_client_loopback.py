@@ -13,6 +13,7 @@ from inhabit.bridge.controls import Controls
 from inhabit.bridge.errors import LocalProtocolError, WorldError
 from inhabit.bridge.fields import Limits
 from inhabit.bridge.frames import Frame
+from inhabit.bridge.sidecar import Sidecar
 from inhabit.bridge.toy import ToyWorld
 from inhabit.bridge.world import check_world
 
@@ -202,6 +203,17 @@ def test_vanished_sidecar_is_lost_and_told_apart_from_a_hung_one(stage):
         live.poll()
     assert live.state == "lost"
     assert "gone" in live.reason
+
+
+def test_sidecar_started_anew_at_the_same_address_knows_no_old_session(stage):
+    live = playing(stage)
+    stage.sidecar = Sidecar(ToyWorld, clock=stage.clock)
+    stage.run(700, live)
+    assert live.state == "lost"
+    assert live.reason.startswith("The session is over")
+    live.reconnect()
+    stage.run(50, live)
+    assert live.state == "running"
 
 
 def test_caller_that_was_away_does_not_call_the_sidecar_lost(stage):
