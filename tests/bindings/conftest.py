@@ -97,6 +97,9 @@ class FakeConnection:
     def turn(self, now_ns: int) -> bool:
         return False
 
+    def poll(self, timeout_s: float) -> Frame | None:
+        return self.live.poll(timeout_s)
+
     def lose(self, reason: str, *, mending: bool) -> None:
         self.live.state, self.reason, self.mending = "lost", reason, mending
 
