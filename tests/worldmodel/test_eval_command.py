@@ -18,7 +18,7 @@ from inhabit.worldmodel.evaluate.drift import DriftConfig
 from inhabit.worldmodel.evaluate.fidelity import FidelityConfig
 from inhabit.worldmodel.evaluate.judges import JudgesConfig
 from inhabit.worldmodel.pack import load_pack
-from inhabit.worldmodel.recordings import Box, Meta, Moment, ShardWriter, write_meta
+from inhabit.worldmodel.recordings import Box, Meta, Moment, RecordingError, ShardWriter, write_meta
 from inhabit.worldmodel.train.display import Display
 
 LENGTH = 26
@@ -171,3 +171,20 @@ def test_a_display_is_not_left_open_by_a_failing_stage():
     with pytest.raises(ValueError, match="no"), stages.stage("measuring"):
         raise ValueError("no")
     assert stages.seconds == {}
+
+
+def test_exactly_the_named_episodes_are_played(tmp_path):
+    pytest.importorskip("gymnasium")
+    pytest.importorskip("pygame")
+    from inhabit.worldmodel.train.footage import load_footage
+    from inhabit.worldmodel.worlds.record import RecordConfig, record_seeds
+
+    config = RecordConfig(source="gym:CartPole-v1", folder=tmp_path, workers=2, width=64, height=48)
+    played = record_seeds(config, range(1_000_000, 1_000_003))
+    footage = load_footage(tmp_path)
+    assert len(footage) == played
+    assert sorted(set(footage.seeds)) == [1_000_000, 1_000_001, 1_000_002]
+    assert footage.first.sum() == 3
+    assert footage.terminated.sum() == 3  # to the end, each of them
+    with pytest.raises(RecordingError, match="Expected a range with seeds"):
+        record_seeds(config, range(5, 5))

@@ -295,7 +295,7 @@ def _pack(
     info = footage.meta.world
     name = config.name or config.out.name
     info = msgspec.structs.replace(
-        info, name=name, title=f"A neural {footage.meta.source}", steps=STEPS, sound_rate_hz=0, sound_channels=0
+        info, name=name, title=_title(footage.meta.source), steps=STEPS, sound_rate_hz=0, sound_channels=0
     )
     file = WorldFile(
         info=info,
@@ -305,6 +305,11 @@ def _pack(
         training=msgspec.to_builtins(run.progress),
     )
     return Pack(file=file, autoencoder=autoencoder, dynamics=dynamics, starts=choose_starts(footage, latents))
+
+
+def _title(source: str) -> str:
+    kind, _, name = source.partition(":")
+    return f"Neural {kind.capitalize()}: {name.replace('_', ' ')}" if name else f"Neural {source}"
 
 
 def choose_starts(footage: Footage, latents: Tensor) -> Starts:
