@@ -13,21 +13,19 @@ from torch import Tensor
 
 from inhabit.bridge.errors import WorldError
 from inhabit.worldmodel.memory.ring import Ring
-from inhabit.worldmodel.omni.autoencoder import Autoencoder, to_pixels
+from inhabit.worldmodel.omni.autoencoder import LATENT_BOUND, Autoencoder, to_pixels
 from inhabit.worldmodel.omni.dynamics import CONTEXT_LEVEL, K_MAX, Block, Dynamics, Prediction
+from inhabit.worldmodel.omni.transformer import Past
 from inhabit.worldmodel.response import noise
 
 STEPS = (1, 2, 4)
 """Sampling steps that can be chosen."""
 
-PREVIOUS_NOISE = 0.05
-"""Share of noise in the previous frame that is handed on directly; training sees 0 to 0.2."""
-
 ENDING_WEIGHT = 10.0
 """How much more a frame that ends an episode weighs in training; taken back when endings are drawn."""
 
 # one number for each independent draw of a frame's noise
-_FRESH, _COMMITTED, _PREVIOUS, _ENDING = 0, 1, 2, 3
+_FRESH, _COMMITTED, _ENDING = 0, 1, 2
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,6 +73,8 @@ class Engine:
         self.device = torch.device(device)
         self.autoencoder = autoencoder.to(self.device).eval().requires_grad_(False)
         self.dynamics = dynamics.to(self.device).eval().requires_grad_(False)
+        edge = torch.stack([-LATENT_BOUND - self.autoencoder.mean, LATENT_BOUND - self.autoencoder.mean])
+        self._least, self._most = edge / self.autoencoder.std
 
     @torch.inference_mode()
     def begin(self, latents: Tensor, actions: Tensor, key: Tensor) -> State:
@@ -126,18 +126,17 @@ class Engine:
         now = state.frame + 1
         shape = tuple(state.latents.shape[1:])
         fresh = noise.normal(state.key, now, _FRESH, shape)
-        handed_on = _mix(state.latents, noise.normal(state.key, now, _PREVIOUS, shape), PREVIOUS_NOISE)
-        ring, prediction = self._first_pass(state, action, fresh, handed_on, steps)
+        ring, prediction = self._first_pass(state, action, fresh, steps)
         for index in range(1, steps):
             tau = index / steps
             block = Block(
                 noised=(prediction.clean * tau + fresh[:, None] * (1 - tau)),
-                previous=handed_on[:, None],
+                previous=state.latents[:, None],
                 actions=action[:, None],
                 level=self._grid(len(state), 1, index * K_MAX // steps),
                 step=self._grid(len(state), 1, _log2(steps)),
             )
-            prediction = self.dynamics(block, ring.past(now))
+            prediction = self._predict(block, ring.past(now))
         after = State(
             ring=ring, latents=prediction.clean[:, -1], before=state.latents, action=action, frame=now, key=state.key
         )
@@ -148,9 +147,7 @@ class Engine:
         """Decode the newest frames. Shape (b, h, w, 3) uint8, on the engine's device."""
         return to_pixels(self.autoencoder.decode(state.latents))
 
-    def _first_pass(
-        self, state: State, action: Tensor, fresh: Tensor, handed_on: Tensor, steps: int
-    ) -> tuple[Ring, Prediction]:
+    def _first_pass(self, state: State, action: Tensor, fresh: Tensor, steps: int) -> tuple[Ring, Prediction]:
         """Commit the newest frame and take the first denoising step of the next one, in one pass of two frames."""
         b, now = len(state), state.frame + 1
         old = _mix(
@@ -162,14 +159,19 @@ class Engine:
         step = torch.tensor([_log2(K_MAX), _log2(steps)], device=self.device).expand(b, 2)
         block = Block(
             noised=torch.stack([old, fresh], 1),
-            previous=torch.stack([state.before, handed_on], 1),
+            previous=torch.stack([state.before, state.latents], 1),
             actions=torch.stack([state.action, action], 1),
             level=level,
             step=step,
         )
-        prediction = self.dynamics(block, state.ring.past(now))
+        prediction = self._predict(block, state.ring.past(now))
         ring = state.ring.commit(state.frame, [layer[:, :, :, :, 0] for layer in prediction.made])
         return ring, replace(prediction, clean=prediction.clean[:, 1:])
+
+    def _predict(self, block: Block, past: list[Past]) -> Prediction:
+        """Predict within what the codec can say: outside it nothing is learnt, and an error could only grow."""
+        prediction = self.dynamics(block, past)
+        return replace(prediction, clean=prediction.clean.clamp(self._least, self._most))
 
     def _outcome(self, state: State, prediction: Prediction) -> Outcome:
         logit = prediction.ending_logit[:, -1] - torch.log(torch.tensor(ENDING_WEIGHT, device=self.device))

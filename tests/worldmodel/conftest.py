@@ -40,8 +40,8 @@ def small_pack():
     networks = Autoencoder(codec), Dynamics(dynamics)
     for network in networks:
         for weight in network.parameters():
-            if weight.ndim > 1:
-                torch.nn.init.normal_(weight, std=0.1)
+            if weight.ndim > 1:  # convolutions feed back into themselves frame after frame: keep that from exploding
+                torch.nn.init.normal_(weight, std=0.1 if weight.ndim == 2 else 0.02)
     file = WorldFile(info=info, source="test", autoencoder=codec, dynamics=dynamics)
     starts = Starts(latents=torch.randn(4, 5, 8, 4, 4).half(), actions=torch.zeros(4, 5, 3))
     return Pack(file=file, autoencoder=networks[0], dynamics=networks[1], starts=starts)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from inhabit.worldmodel.omni.autoencoder import Block as ConvBlock
 from inhabit.worldmodel.omni.transformer import Past, Transformer, TransformerConfig, space_angles
 
 K_MAX = 8
@@ -19,6 +20,9 @@ K_MAX = 8
 
 CONTEXT_LEVEL = K_MAX - 1
 """The level (in 1/K_MAX) at which finished frames enter the context: a little noise keeps errors from piling up."""
+
+DETAIL_NOTES = 64
+"""Channels in which the transformer tells the detail convolutions what happens at a latent."""
 
 REWARD_BINS = 41
 REWARD_LIMIT = 20.0
@@ -45,6 +49,9 @@ class DynamicsConfig:
 
     registers: int = 2
     """Tokens without a meaning of their own, for the network's notes."""
+
+    detail_width: int = 96
+    """Channels of the convolutions that carry detail over from the frame before."""
 
     @property
     def token_channels(self) -> int:
@@ -108,10 +115,10 @@ class Dynamics(nn.Module):
         self.step_in = nn.Embedding(K_MAX.bit_length(), width)
         self.kinds = nn.Parameter(torch.randn(4 + config.registers, width) * 0.02)
         self.transformer = Transformer(config.transformer)
-        self.video_out = nn.Linear(width, config.token_channels)
+        self.video_out = nn.Linear(width, DETAIL_NOTES * config.patch**2)
+        self.detail = Detail(config.latent_channels, config.detail_width)
         self.reward_head = _head(width, REWARD_BINS)
         self.ending_head = _head(width, 1)
-        nn.init.zeros_(self.video_out.weight)
         self.register_buffer("reward_values", reward_values(), persistent=False)
 
     def forward(self, block: Block, past: list[Past] | None = None) -> Prediction:
@@ -119,9 +126,9 @@ class Dynamics(nn.Module):
         rows, columns = block.noised.shape[-2] // self.config.patch, block.noised.shape[-1] // self.config.patch
         tokens = self._tokens(block)
         features, made = self.transformer(tokens, self._angles(rows, columns, tokens.device), past)
-        video = features[:, :, 2 : 2 + rows * columns]
-        with torch.autocast(video.device.type, enabled=False):  # the output head stays fp32: it sets the picture
-            clean = unpatch(self.video_out(video.float()), rows, columns, self.config.patch)
+        notes = unpatch(self.video_out(features[:, :, 2 : 2 + rows * columns]), rows, columns, self.config.patch)
+        clean = self.detail(notes, block.noised, block.previous)
+        with torch.autocast(notes.device.type, enabled=False):
             agent = features[:, :, -1].float()
             return Prediction(
                 clean=clean,
@@ -152,6 +159,32 @@ class Dynamics(nn.Module):
         place = torch.stack([row.flatten(), column.flatten()]).float() + 1
         place = nn.functional.pad(place, (2, self.config.registers + 1))
         return space_angles(place[0], place[1], self.config.transformer)
+
+
+class Detail(nn.Module):
+    """Write the frame: what the transformer decided for each place, carried out on the frame before.
+
+    A token of 128 numbers passes a transformer of this size only in outline: the common survives, and a monster of ten
+    pixels is gone within a frame. So the transformer only notes what happens where, and convolutions that see every
+    latent of the previous and of the noised frame move, change or keep what is there. The result is the previous frame
+    plus what they say.
+    """
+
+    def __init__(self, channels: int, width: int):
+        super().__init__()
+        self.join = nn.Conv2d(DETAIL_NOTES + 2 * channels, width, 3, padding=1)
+        self.blocks = nn.Sequential(ConvBlock(width), ConvBlock(width))
+        self.out = nn.Conv2d(width, channels, 3, padding=1)
+        nn.init.zeros_(self.out.weight)
+
+    def forward(self, notes: Tensor, noised: Tensor, previous: Tensor) -> Tensor:
+        """Shapes: (b, t, DETAIL_NOTES, h, w), two of (b, t, c, h, w) -> (b, t, c, h, w) float32."""
+        b, t = notes.shape[:2]
+        seen = torch.cat([notes, noised.to(notes.dtype), previous.to(notes.dtype)], dim=2).flatten(0, 1)
+        h = self.blocks(self.join(seen.contiguous(memory_format=torch.channels_last)))
+        with torch.autocast(notes.device.type, enabled=False):  # the last layer stays fp32: it sets the picture
+            change = self.out(nn.functional.silu(h.float()))
+            return previous.float() + change.unflatten(0, (b, t))
 
 
 def patched(latents: Tensor, patch: int) -> Tensor:

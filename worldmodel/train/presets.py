@@ -30,7 +30,9 @@ PRESETS = {
     "nano": Preset(
         about="agents on a CPU: small and quick",
         autoencoder=AutoencoderConfig(widths=(48, 96, 160), blocks=(1, 1, 1)),
-        dynamics=DynamicsConfig(transformer=TransformerConfig(width=128, layers=4, heads=2, hidden=344, time_every=2)),
+        dynamics=DynamicsConfig(
+            transformer=TransformerConfig(width=128, layers=4, heads=2, hidden=344, time_every=2), detail_width=48
+        ),
         dynamics_training=DynamicsTraining(batch=8),
     ),
     "tiny": Preset(about="people on a 2-core CPU; one token stands for 32x32 pixels", autoencoder=_CODEC),
