@@ -29,6 +29,9 @@ class Child:
         self.log: deque[str] = deque(maxlen=LOG_LINES)
         """The last lines that it wrote, events left out."""
 
+        self.last_words = ""
+        """The last line that it wrote to standard error; the order of lines from two pipes is chance."""
+
         self.events: deque[dict[str, Any]] = deque(maxlen=LOG_LINES)
         # Threads, because a pipe cannot be polled on Windows. They end when the child's ends of the pipes close.
         self._readers = [Thread(target=self._read, args=(pipe,), daemon=True) for pipe in self._pipes()]
@@ -86,6 +89,8 @@ class Child:
             event = _event(text)
             if event is None:
                 self.log.append(text)
+                if pipe is self._process.stderr:
+                    self.last_words = text
             else:
                 self.events.append(event)
 

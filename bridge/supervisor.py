@@ -220,7 +220,7 @@ class Supervisor:
         self._log, self._child, self._endpoint = tuple(child.log), None, ""
         self._forget_monitor()
         if self._state != "ending":
-            self._reason = _why(code, self._log)
+            self._reason = _why(code, child.last_words or (self._log[-1] if self._log else ""))
         self._deaths.append(now_ns)
         while now_ns - self._deaths[0] > self._patience.window_s * NS_PER_S:
             self._deaths.popleft()
@@ -249,10 +249,10 @@ class Supervisor:
         )  # fmt: skip
 
 
-def _why(code: int, log: Sequence[str]) -> str:
+def _why(code: int, last_words: str) -> str:
     """An exit code in words, with the last thing that was said."""
-    if code == USAGE_EXIT and log:
-        return log[-1][:REASON_CHARACTERS]
+    if code == USAGE_EXIT and last_words:
+        return last_words[:REASON_CHARACTERS]
     if code < 0:
         try:
             name = signal.Signals(-code).name
@@ -262,5 +262,5 @@ def _why(code: int, log: Sequence[str]) -> str:
         how = f"was killed by signal {-code} ({name}){out_of_memory}"
     else:
         how = f"exited with code {code}"
-    last = f" - its last words: {log[-1][:REASON_CHARACTERS]}" if log else ""
+    last = f" - its last words: {last_words[:REASON_CHARACTERS]}" if last_words else ""
     return f"The sidecar {how}{last}"

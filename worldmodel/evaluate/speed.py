@@ -25,7 +25,7 @@ WARM_UP_FRAMES = 3
 YOUNG_FRAME = 100
 """Frame numbers around this one are what later frames are compared with."""
 
-CONTEXT_FRAMES = 16
+CONTEXT_FRAMES = 2
 """Made-up frames that a session of an untrained engine begins with."""
 
 UNTRAINED_ACTIONS = 8
