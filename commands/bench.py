@@ -83,10 +83,10 @@ def _print(report: Mapping[str, Any]) -> None:
     table = Table("measure", "figure", title=f"{what}, {width}x{height}, {report['machine']['device']}")
     for name, figures in report["engine"].items():
         parts = ", ".join(f"{part} {ms:.1f}" for part, ms in figures["ms"].items())
-        table.add_row(f"engine, {name[1:]} steps", f"{figures['fps']:.1f} frames/s  ({parts} ms)")
+        table.add_row(f"engine, {name[1:]} steps", f"{figures['fps']:.3g} frames/s  ({parts} ms)")
     for count, figures in report["threads"].items():
         if count != "used":
-            table.add_row(f"{count} CPU threads, 2 steps", f"{figures['fps']:.1f} frames/s")
+            table.add_row(f"{count} CPU threads, 2 steps", f"{figures['fps']:.3g} frames/s")
     growth = report["growth"]
     grown = "" if growth["rss_mb"] is None else f", {growth['rss_mb']:+.1f} MB"
     table.add_row(f"frame {growth['frames']}", f"{growth['frame_time_ratio']:.3f} times as long as an early one{grown}")

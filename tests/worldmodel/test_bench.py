@@ -38,6 +38,7 @@ def test_the_report_has_rates_parts_growth_and_threads(pack_folder, tmp_path, ca
     assert set(report["engine"]["k2"]["ms"]) == {"denoise", "commit", "decode"}
     assert report["growth"]["frame_time_ratio"] > 0
     assert report["growth"]["frames"] == 60
+    assert report["growth"]["rss_mb"] is not None
     assert str(report["threads"]["used"]) in report["threads"]
     assert report["pack"]["untrained"] is False
     assert report["machine"]["threads"] == report["threads"]["used"]
@@ -46,11 +47,20 @@ def test_the_report_has_rates_parts_growth_and_threads(pack_folder, tmp_path, ca
     assert set(bench.real_time(report)) == {"k1", "k2", "k4"}
 
 
-def test_more_steps_take_more_passes(subject):
-    """The parts of a frame add up to it, and denoising takes as many passes as there are steps."""
-    config = speed.SpeedConfig(timed_frames=16, timed_s=5.0)
-    two, four = speed.split(subject, 2, config), speed.split(subject, 4, config)
-    assert four["denoise"] > 1.3 * two["denoise"]
+def test_a_frames_time_is_split_into_its_parts(subject, monkeypatch):
+    """By a clock that only moves when the network works: 10 ms for a pass that commits a frame, 7 ms for a plain one."""
+    clock = [0.0]
+    monkeypatch.setattr(speed.time, "perf_counter", lambda: clock[0])
+
+    def work(network, arguments, prediction):
+        clock[0] += 0.010 if prediction.clean.shape[1] == 2 else 0.007
+
+    hook = subject.engine.dynamics.register_forward_hook(work)
+    config = speed.SpeedConfig(timed_frames=6)
+    assert speed.split(subject, 1, config) == pytest.approx({"denoise": 10.0, "decode": 0.0})
+    assert speed.split(subject, 2, config) == pytest.approx({"denoise": 14.0, "commit": 3.0, "decode": 0.0})
+    assert speed.split(subject, 4, config) == pytest.approx({"denoise": 28.0, "commit": 3.0, "decode": 0.0})
+    hook.remove()
     assert not subject.engine.dynamics._forward_hooks
 
 

@@ -192,14 +192,15 @@ def measure_growth(
     `rss_mb` is what the process grew by from frame YOUNG_FRAME on.
     """
     turns = max(2, min(50, config.frames // 8))
+    early = min(YOUNG_FRAME, max(0, config.frames - turns) // 2)
     old, young, then = subject.begin(), subject.begin(1), None
     for index in range(max(1, config.frames - turns)):
         old = subject.frame(old, index, 1)
-        if index == min(YOUNG_FRAME, config.frames // 2):
+        if index == early:
             then = rss_mb()
         on_frame(index + 1)
     now = rss_mb()
-    for index in range(max(1, min(YOUNG_FRAME, config.frames // 2) - turns)):
+    for index in range(max(1, early - turns)):
         young = subject.frame(young, index, 1)
     times: dict[str, list[float]] = {"old": [], "young": []}
     for index in range(2 * turns):
