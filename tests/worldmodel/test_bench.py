@@ -48,7 +48,7 @@ def test_the_report_has_rates_parts_growth_and_threads(pack_folder, tmp_path, ca
 
 
 def test_a_frames_time_is_split_into_its_parts(subject, monkeypatch):
-    """By a clock that only moves when the network works: 10 ms for a pass that commits a frame, 7 ms for a plain one."""
+    """By a clock that moves only when the network works: 10 ms for a pass that commits, 7 ms for a plain one."""
     clock = [0.0]
     monkeypatch.setattr(speed.time, "perf_counter", lambda: clock[0])
 
