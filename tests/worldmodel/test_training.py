@@ -111,6 +111,12 @@ def test_the_previous_frame_is_the_one_before_and_nothing_at_an_episodes_start(s
     assert torch.equal(previous[1, 0], trainer._data.z[109].float())
 
 
+def test_an_untrained_network_keeps_the_frame_before(small_pack):
+    trainer = trainer_of(small_pack, previous_noise=0.0, previous_drop=0.0)
+    block, _ = trainer._noise(trainer._draw_rows())
+    torch.testing.assert_close(trainer.network(block).clean, block.previous)
+
+
 def test_rewards_survive_two_hot():
     rewards = torch.tensor([-1.0, 0.0, 0.5, 1.0, 7.3])
     spread = two_hot(rewards)
