@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 
 from inhabit.bridge.errors import InhabitError
@@ -46,6 +47,9 @@ def main(argv: list[str] | None = None) -> None:
 def _run(command: str, arguments: list[str]) -> None:
     import tyro
 
+    # Set before torch starts its threads: where others compute too, a thread that waits must not spin. On two busy
+    # cores a frame took up to 2 s with the default, and 31 ms like this.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     module = importlib.import_module(f"inhabit.commands.{command}")
     options = tyro.cli(module.Options, prog=f"inhabit {command}", description=module.__doc__, args=arguments)
     module.run(options)

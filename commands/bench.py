@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -51,8 +50,6 @@ def run(options: Options) -> None:
     folder = None if options.preset else find_pack(options.pack)
     size = parse_size(options.size)
     require_torch()
-    # must be set before torch starts its threads: where others compute too, those that wait must not spin
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from inhabit.worldmodel.evaluate.bench import BenchConfig, bench
     from inhabit.worldmodel.evaluate.report import write_report
     from inhabit.worldmodel.evaluate.speed import SpeedConfig

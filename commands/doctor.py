@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,8 +32,6 @@ class Options:
 
 def run(options: Options) -> None:
     """Look, tell, and write the report if one was asked for."""
-    # must be set before torch starts its threads: where others compute too, those that wait must not spin
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     said = tidy(diagnose(options.packs, seconds=options.seconds))
     if options.report is not None:
         write_report(options.report, said)

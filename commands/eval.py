@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,8 +55,6 @@ def run(options: Options) -> None:
     """Measure, print the main figures, write what was asked for."""
     folder, seeds = find_pack(options.pack), parse_seeds(options.seeds)
     require_torch()
-    # must be set before torch starts its threads: where others compute too, those that wait must not spin
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from inhabit.worldmodel.evaluate.evaluation import EvalConfig, evaluate, write_quality
     from inhabit.worldmodel.evaluate.report import write_report
     from inhabit.worldmodel.train.display import Display

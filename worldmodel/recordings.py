@@ -168,6 +168,7 @@ class Recorder:
         self._folder = Path(folder)
         self._writer = ShardWriter(write_meta(self._folder, Meta(world=info, source=source, licence=licence)))
         self._next = len(list(self._folder.glob("shard-*.h5")))
+        self._seed = self._next * SHARD_FRAMES - 1  # episodes are numbered, and go on beyond those that are there
         self._after_end = True
 
     def add(
@@ -186,6 +187,7 @@ class Recorder:
         """Append the frame that `action` led to. A frame after an ended episode begins the next one by itself."""
         first = first or self._after_end
         self._after_end = terminated or truncated
+        self._seed += first
         self._writer.add(
             Moment(
                 pixels=np.array(pixels),
@@ -194,6 +196,7 @@ class Recorder:
                 terminated=terminated,
                 truncated=truncated,
                 first=first,
+                seed=self._seed,
                 sound=sound,
                 objects=objects,
                 text=text,

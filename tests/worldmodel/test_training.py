@@ -158,6 +158,15 @@ def test_footage_holds_out_whole_episodes(toy_recording):
     assert len(footage) == 12 * 41
 
 
+def test_every_row_up_to_the_ending_is_seen_equally_often(toy_recording):
+    footage = load_footage(toy_recording)
+    windows = footage.training_windows(8)[:, None] + np.arange(8)
+    seen = np.bincount(windows.ravel(), minlength=len(footage))
+    ended = np.flatnonzero(footage.terminated & ~footage.held_out)
+    middle = ended - 20
+    assert (seen[ended] == seen[middle]).all()
+
+
 def test_averages_follow_and_then_smooth():
     network = torch.nn.Linear(1, 1, bias=False)
     average = Average(network, 0.9)

@@ -176,6 +176,7 @@ class Detail(nn.Module):
         self.blocks = nn.Sequential(ConvBlock(width), ConvBlock(width))
         self.out = nn.Conv2d(width, channels, 3, padding=1)
         nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)  # type: ignore[arg-type]
 
     def forward(self, notes: Tensor, noised: Tensor, previous: Tensor) -> Tensor:
         """Shapes: (b, t, DETAIL_NOTES, h, w), two of (b, t, c, h, w) -> (b, t, c, h, w) float32."""

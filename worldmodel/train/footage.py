@@ -74,6 +74,16 @@ class Footage:
         whole = episode[starts] == episode[starts + length - 1]
         return starts[whole & (self.held_out[starts] == held_out)]
 
+    def training_windows(self, length: int) -> np.ndarray:
+        """Starts of windows to train on, some of them many times.
+
+        A row in the middle of an episode lies in `length` windows, the row that ends it in one: drawn evenly, endings
+        would be seen that much too seldom, and told as seldom. So windows that end an episode are named `length` times.
+        """
+        starts = self.windows(length, held_out=False)
+        last = starts[self.terminated[starts + length - 1]]
+        return np.concatenate([starts, np.repeat(last, length - 1)])
+
 
 def load_footage(folder: str | Path, *, limit: int | None = None, seeds: range | None = None) -> Footage:
     """Read a recording into memory (3 bytes a pixel). Episodes cut by a shard's end are kept up to the cut.

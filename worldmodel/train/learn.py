@@ -207,7 +207,7 @@ def _dynamics(
         bootstrap_from=0.0 if resumed else training.bootstrap_from,
         decay_from=training.decay_from if config.final else 1.0,
     )
-    starts = footage.windows(training.window, held_out=False)
+    starts = footage.training_windows(training.window)
     if not len(starts):
         raise InhabitError(
             f"Expected episodes of at least {training.window} frames, got none - at {config.recording}; "
