@@ -25,7 +25,7 @@ with Recorder(folder, info, source="examples/catch.py") as recorder:  # 1. open 
             push = (toward < -2, toward > 2) if rng.random() < 0.5 else tuple(rng.random(2) < 0.4)
             hold = int(rng.integers(1, 9))
         hold -= 1
-        pixels, reward, over = game.step(*push)
+        pixels, reward, over = game.step(bool(push[0]), bool(push[1]))
         recorder.add(pixels, action=push, reward=reward, terminated=over)  # 3. each frame, and what led to it
         if over:
             game.reset()
