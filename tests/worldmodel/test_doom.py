@@ -95,10 +95,18 @@ def test_extending_continues_with_new_seeds(tmp_path):
 @pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT")
 def test_ctrl_c_leaves_a_valid_recording(tmp_path):
     command = [sys.executable, "-m", "inhabit.commands", "record", "doom:defend_the_center", "-o", str(tmp_path / "r")]
-    process = subprocess.Popen([*command, "--frames", "200000"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        [*command, "--frames", "200000"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a job in the background inherits "ignore"
+    )
     time.sleep(12)
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    try:
+        _, errors = process.communicate(timeout=120)
+    finally:
+        process.kill()
     assert process.returncode == 130
     assert b"Traceback" not in errors
     assert len(load_footage(tmp_path / "r")) > 0
