@@ -50,8 +50,8 @@ def run(options: Options) -> None:
     folder = None if options.preset else find_pack(options.pack)
     size = parse_size(options.size)
     require_torch()
+    from inhabit.bridge.report import write_report
     from inhabit.worldmodel.evaluate.bench import BenchConfig, bench
-    from inhabit.worldmodel.evaluate.report import write_report
     from inhabit.worldmodel.evaluate.speed import SpeedConfig
     from inhabit.worldmodel.train.display import Display
 

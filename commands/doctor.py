@@ -9,9 +9,9 @@ from typing import Any
 
 import tyro
 
+from inhabit.bridge.report import tidy, write_report
 from inhabit.worldmodel.catalog import shipped_packs
 from inhabit.worldmodel.evaluate.doctor import diagnose
-from inhabit.worldmodel.evaluate.report import tidy, write_report
 
 MARKS = {"good": "[green]yes[/]", "missing": "[yellow]no[/]", "broken": "[red]broken[/]"}
 

@@ -55,8 +55,8 @@ def run(options: Options) -> None:
     """Measure, print the main figures, write what was asked for."""
     folder, seeds = find_pack(options.pack), parse_seeds(options.seeds)
     require_torch()
+    from inhabit.bridge.report import write_report
     from inhabit.worldmodel.evaluate.evaluation import EvalConfig, evaluate, write_quality
-    from inhabit.worldmodel.evaluate.report import write_report
     from inhabit.worldmodel.train.display import Display
 
     config = EvalConfig(

@@ -169,7 +169,8 @@ def _record(options: Options, loop: PlayLoop) -> None:
 
 
 def _report(path: Path, loop: PlayLoop) -> None:
-    from inhabit.bindings.window import make_report, write_report
+    from inhabit.bindings.window import make_report
+    from inhabit.bridge.report import write_report
 
     reports = [make_report(pane) for pane in loop.panes]
     write_report(path, reports[0] if len(reports) == 1 else {**reports[0], "compared": reports[1]})

@@ -11,8 +11,8 @@ from typing import Any
 import tyro
 
 from inhabit.bridge.errors import InhabitError
+from inhabit.bridge.report import tidy, write_report
 from inhabit.worldmodel.catalog import PackHeader, find_pack, read_header, shipped_packs
-from inhabit.worldmodel.evaluate.report import tidy, write_report
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,7 @@ from inhabit.bindings.window.connection import Connection
 from inhabit.bindings.window.headless import HeadlessOptions, record, use_dummy_display
 from inhabit.bindings.window.loop import PlayLoop, WindowOptions
 from inhabit.bindings.window.pane import Pane
-from inhabit.bindings.window.report import make_report, write_report
+from inhabit.bindings.window.report import make_report
 from inhabit.bindings.window.screen import has_display
 
 __all__ = [
@@ -27,5 +27,4 @@ __all__ = [
     "make_report",
     "record",
     "use_dummy_display",
-    "write_report",
 ]

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import os
-import platform
-import sys
-from pathlib import Path
 from typing import Any
 
 from inhabit.bindings.window.pane import Pane
-from inhabit.bridge.errors import InhabitError
+from inhabit.bridge.report import machine
 
 
 def make_report(pane: Pane) -> dict[str, Any]:
@@ -36,31 +31,3 @@ def make_report(pane: Pane) -> dict[str, Any]:
         "first_frame_s": round(pane.first_frame_s, 3) if pane.frames else None,
         "machine": machine(),
     }
-
-
-def write_report(path: Path, report: dict[str, Any]) -> None:
-    """Write a report as JSON. Raises InhabitError when the file cannot be written."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(report, indent=2) + "\n")
-    except OSError as error:
-        raise InhabitError(f"Cannot write {path}: {error.strerror or error}, choose another folder") from error
-
-
-def machine() -> dict[str, Any]:
-    """Name this machine well enough to compare figures."""
-    return {
-        "cpu": _cpu_name(),
-        "cores": os.cpu_count(),
-        "system": f"{platform.system()} {platform.release()}",
-        "python": ".".join(map(str, sys.version_info[:3])),
-    }
-
-
-def _cpu_name() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:  # only Linux has it
-        return platform.processor() or platform.machine()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()

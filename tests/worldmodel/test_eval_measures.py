@@ -10,6 +10,7 @@ import torch
 
 from inhabit.bridge.controls import ActionMap, ActionSource
 from inhabit.bridge.errors import InhabitError
+from inhabit.bridge.report import tidy
 from inhabit.bridge.world import WorldInfo
 from inhabit.worldmodel.evaluate import drift, fidelity
 from inhabit.worldmodel.evaluate.detector import match
@@ -35,7 +36,6 @@ from inhabit.worldmodel.evaluate.inverse_dynamics import (
 )
 from inhabit.worldmodel.evaluate.judges import Judges
 from inhabit.worldmodel.evaluate.reality import check_fits, hold, take
-from inhabit.worldmodel.evaluate.report import tidy
 from inhabit.worldmodel.evaluate.rollout import CONTEXT_FRAMES, Rollout
 from inhabit.worldmodel.recordings import Meta
 from inhabit.worldmodel.train.footage import Footage

@@ -7,8 +7,8 @@ import json
 import pytest
 
 from inhabit.bridge.errors import InhabitError
+from inhabit.bridge.report import machine, read_report, tidy, write_report
 from inhabit.worldmodel.evaluate import tables
-from inhabit.worldmodel.evaluate.report import machine, read_report, tidy, write_report
 
 MACHINE = {"cpu": "Test CPU", "cores": 2, "system": "Linux 6", "python": "3.11.7", "torch": "2.13", "threads": 2}
 WINDOW = {"distance": 0.5, "objects_per_frame": 1.25, "action_accuracy": 0.8}

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from inhabit.bridge.report import machine, rss_mb, tidy
 from inhabit.worldmodel.evaluate import speed
 from inhabit.worldmodel.evaluate.client_speed import ClientConfig, measure_client
-from inhabit.worldmodel.evaluate.report import machine, rss_mb, tidy
 from inhabit.worldmodel.evaluate.stages import Stages
 from inhabit.worldmodel.neural_world import choose_device
 from inhabit.worldmodel.pack import load_pack

@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from inhabit.bridge.errors import InhabitError
+from inhabit.bridge.report import machine
 from inhabit.worldmodel.catalog import find_pack, read_header, require_torch, shipped_packs
-from inhabit.worldmodel.evaluate.report import machine
 
 Health = Literal["good", "missing", "broken"]
 

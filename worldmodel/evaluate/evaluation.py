@@ -12,13 +12,13 @@ import numpy as np
 import torch
 
 from inhabit.bridge.errors import InhabitError
+from inhabit.bridge.report import machine, tidy
 from inhabit.worldmodel.catalog import WORLD_JSON
 from inhabit.worldmodel.engine import STEPS, Engine
 from inhabit.worldmodel.evaluate import drift, fidelity, plots, reality
 from inhabit.worldmodel.evaluate.endings import measure_endings, measure_rewards, read_heads
 from inhabit.worldmodel.evaluate.judges import Judges, JudgesConfig, train_judges
 from inhabit.worldmodel.evaluate.reality import FIRST_SEED, Reality
-from inhabit.worldmodel.evaluate.report import machine, tidy
 from inhabit.worldmodel.evaluate.stages import Stages
 from inhabit.worldmodel.neural_world import choose_device
 from inhabit.worldmodel.pack import Pack, load_pack

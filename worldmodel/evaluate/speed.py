@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from inhabit.bridge.report import rss_mb
 from inhabit.worldmodel.engine import STEPS, Engine, State
-from inhabit.worldmodel.evaluate.report import rss_mb
 from inhabit.worldmodel.omni.autoencoder import Autoencoder
 from inhabit.worldmodel.omni.dynamics import Dynamics
 from inhabit.worldmodel.pack import Pack, Starts

@@ -16,7 +16,7 @@ from typing import Any
 import tyro
 
 from inhabit.bridge.errors import InhabitError
-from inhabit.worldmodel.evaluate.report import read_report
+from inhabit.bridge.report import read_report
 
 Report = Mapping[str, Any]
 
