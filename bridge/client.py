@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
@@ -18,6 +19,7 @@ from inhabit.bridge.frames import Frame
 from inhabit.bridge.inputs import to_wire
 from inhabit.bridge.link import Link, LinkState, read_frame
 from inhabit.bridge.messages import (
+    Ack,
     Error,
     Message,
     Pause,
@@ -40,6 +42,21 @@ WAIT_S = 0.02
 """Longest sleep while something is awaited: keep-alives must go out in between."""
 
 FPS_WINDOW_NS = 2 * NS_PER_S
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Effect:
+    """What came of a request to a LiveWorld."""
+
+    epoch: int = 0
+    frame: int = 0
+    """Index, within `epoch`, of the first frame that can show it."""
+
+    note: str = ""
+    """What the world remarks, such as words that it does not know."""
+
+    refused: str = ""
+    """Why it was refused; "" when it was carried out."""
 
 
 class Line:
@@ -140,8 +157,9 @@ class RemoteWorld:
         said = checked_controls(controls)
         return self._frame(self._ask(Step, t_ns=self._line.clock(), controls=said))
 
-    def configure(self, **settings: Any) -> None:
-        self._ask(Set, settings=settings)
+    def configure(self, **settings: Any) -> str | None:
+        answer = self._ask(Set, settings=settings).message
+        return answer.note or None if isinstance(answer, Ack) else None
 
     def save(self) -> bytes:
         answer = self._ask(Save)
@@ -308,9 +326,20 @@ class LiveWorld:
         """Change settings of the world, such as steps=2. A refusal comes as `reason`."""
         self._request(Set, settings=settings)
 
-    def prompt(self, text: str) -> None:
-        """Say to the world what it shall be. A refusal comes as `reason`."""
-        self._request(Prompt, text=text)
+    def prompt(self, text: str) -> int:
+        """Say to the world what it shall be. Returns a number for effect(). A refusal comes as `reason` too."""
+        return self._request(Prompt, text=text)
+
+    def effect(self, request: int) -> Effect | None:
+        """What came of a request, once; None while there is no answer."""
+        if not self._line.link.has_answer(request):
+            return None
+        match self._line.link.take_answer(request).message:
+            case Ack(epoch=epoch, frame=frame, note=note):
+                return Effect(epoch=epoch, frame=frame, note=note)
+            case Error(message=text):
+                return Effect(refused=text)
+        return Effect()
 
     def stats(self) -> dict[str, float]:
         """Measures of the last frames. NaN where nothing was measured yet.
@@ -354,9 +383,10 @@ class LiveWorld:
         line.link.request(Reset, seed=self._seed)
         return line
 
-    def _request(self, kind: type[Message], **fields: object) -> None:
-        self._line.link.request(kind, **fields)
+    def _request(self, kind: type[Message], **fields: object) -> int:
+        request = self._line.link.request(kind, **fields)
         self._line.pump()
+        return request
 
     def _note(self, frame: Frame) -> None:
         """Take a frame into the measures. Only the first one that shows an input measures that input's latency."""

@@ -292,6 +292,9 @@ class Ack(Message, frozen=True, kw_only=True):
     frame: Count = 0
     """Index of the first frame that can show it; 0 after RESTORE, which goes on wherever the state was."""
 
+    note: Text = ""
+    """What the world remarks about it, for people, such as words that it does not know."""
+
 
 class Pong(Message, frozen=True, kw_only=True):
     """PONG (0x46): the answer to PING, by the thread that owns the sockets: it proves the wire, not the world."""

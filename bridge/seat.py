@@ -127,7 +127,7 @@ class Seat:
         world = self._world
         assert world is not None
         try:
-            frame, state = self._carry_out(world, task)
+            frame, state, note = self._carry_out(world, task)
         except WorldError as error:
             with self._lock:
                 session.refuse(task, str(error))
@@ -135,26 +135,27 @@ class Seat:
         done_ns = self._clock()
         drawn = None if frame is None else draw(world.info, frame)
         with self._lock:
-            session.done(task, done_ns, drawn=drawn, state=state)
+            session.done(task, done_ns, drawn=drawn, state=state, note=note)
         return True
 
-    def _carry_out(self, world: World, task: Task) -> tuple[Frame | None, bytes | None]:
-        """Let the world do it: the frame or the state that came of it."""
+    def _carry_out(self, world: World, task: Task) -> tuple[Frame | None, bytes | None, str]:
+        """Let the world do it: the frame or the state that came of it, and what the world remarks."""
         if task.message is None or isinstance(task.message, Step):
-            return world.step(task.controls), None
+            return world.step(task.controls), None, ""
+        note: str | None = None
         with self._slow():
             match task.message:
                 case Reset(seed=seed, options=options):
-                    return world.reset(seed=seed, options=dict(options) or None), None
+                    return world.reset(seed=seed, options=dict(options) or None), None, ""
                 case Save():
-                    return None, world.save()
+                    return None, world.save(), ""
                 case Restore():
                     world.restore(bytes(task.payload[0]))
                 case Set(settings=settings):
-                    world.configure(**settings)
+                    note = world.configure(**settings)
                 case Prompt(text=text):
-                    world.configure(prompt=text)
-        return None, None
+                    note = world.configure(prompt=text)
+        return None, None, note or ""
 
     def _break(self, session: Session | None, error: Exception) -> None:
         """Give the world up: the log gets everything, the client a line and where to look."""

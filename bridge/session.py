@@ -222,8 +222,10 @@ class Session:
         payload = waiting.packet.payload
         return Task(message=message, payload=payload, controls=controls, answered=answered, sampled_ns=now_ns)
 
-    def done(self, task: Task, now_ns: int, *, drawn: Drawn | None = None, state: bytes | None = None) -> None:
-        """The world did it. `drawn` after STEP, RESET and ticks, `state` after SAVE."""
+    def done(
+        self, task: Task, now_ns: int, *, drawn: Drawn | None = None, state: bytes | None = None, note: str = ""
+    ) -> None:
+        """The world did it. `drawn` after STEP, RESET and ticks, `state` after SAVE, `note` what it remarks."""
         if not self._expects(task):
             return
         if state is not None and len(state) > self._limits.state_bytes:
@@ -244,7 +246,7 @@ class Session:
         shown = self._index if isinstance(message, wire.Reset | wire.Save) else self._index + 1
         if isinstance(message, wire.Restore):
             shown = 0  # only the world knows where that state was
-        ack = wire.Ack(request=request_of(message), epoch=self.epoch, frame=shown)
+        ack = wire.Ack(request=request_of(message), epoch=self.epoch, frame=shown, note=clip_text(note))
         self._answer(ack, *(() if state is None else (state,)))
 
     def refuse(self, task: Task, text: str) -> None:

@@ -63,8 +63,9 @@ class World(Protocol):
         simply go on: the world then decides what follows (a neural world dreams on, a game begins anew)."""
         ...
 
-    def configure(self, **settings: Any) -> None:
-        """Change settings while it runs, such as steps=2. Raises WorldError for an unknown name or value."""
+    def configure(self, **settings: Any) -> str | None:
+        """Change settings while it runs, such as steps=2 or prompt="snow". Returns a remark for people, if there is one
+        to make (words that were not understood). Raises WorldError for an unknown name or value."""
         ...
 
     def save(self) -> bytes:

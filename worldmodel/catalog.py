@@ -71,7 +71,7 @@ def open_world(spec: str, *, device: str = "auto", steps: int | None = None) -> 
     if spec == "toy":
         from inhabit.bridge.toy import ToyWorld
 
-        return ToyWorld()
+        return ToyWorld(words=True, sound_rate_hz=16_000)
     kind, _, name = spec.partition(":")
     if kind == "doom" and name:
         from inhabit.worldmodel.worlds.doom import DoomWorld

@@ -1,4 +1,4 @@
-"""Clip: what the window shows, written to an mp4 with one picture for each frame of the world."""
+"""Clip: what the window shows, written to an mp4 with one picture for each frame of the world, and its sound."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from types import TracebackType
 
 import av
 import av.codec
+import av.container
 import numpy as np
 import pygame
 from av.codec.codec import UnknownCodecError
@@ -29,11 +30,14 @@ class Clip:
     A frame that never arrived leaves the one before it on screen.
     """
 
-    def __init__(self, path: Path, size: tuple[int, int], rate_hz: float):
+    def __init__(
+        self, path: Path, size: tuple[int, int], rate_hz: float, *, sound_rate_hz: int = 0, sound_channels: int = 0
+    ):
         """Begin a clip.
 
         Args:
             size: width and height of its pictures, pixels; odd ones lose a pixel, which the video format asks for.
+            sound_rate_hz: samples a second of the world's sound, 0 for a silent clip.
 
         Raises InhabitError when the file cannot be written.
         """
@@ -51,6 +55,7 @@ class Clip:
         except OSError as error:
             raise InhabitError(f"Cannot write {path}: {error.strerror or error}, choose another folder") from error
         self._stream = self._open_stream()
+        self._track = SoundTrack(self._container, sound_rate_hz, sound_channels) if sound_rate_hz else None
 
     def _open_stream(self) -> av.VideoStream:
         name, settings = next((name, settings) for name, settings in CODECS if _has_encoder(name))
@@ -87,6 +92,8 @@ class Clip:
         video.time_base = self._stream.codec_context.time_base
         try:
             self._container.mux(self._stream.encode(video))
+            if self._track:
+                self._track.add(frame.sound, ends_s=(self._tick + 1) / self.rate_hz)
         except OSError as error:
             raise self._trouble(error) from error
         self.frames += 1
@@ -102,6 +109,8 @@ class Clip:
         try:
             if self.frames:
                 self._container.mux(self._stream.encode(None))
+                if self._track:
+                    self._track.close()
             self._container.close()
         except OSError as error:
             raise self._trouble(error) from error
@@ -118,6 +127,39 @@ class Clip:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None):
         self.close()
+
+
+class SoundTrack:
+    """A clip's sound. Each frame's sound ends when the frame does; where none came there is silence."""
+
+    def __init__(self, container: av.container.OutputContainer, rate_hz: int, channels: int):
+        layout = {1: "mono", 2: "stereo"}.get(channels)
+        if layout is None:
+            raise InhabitError(f"Expected sound of 1 or 2 channels, got {channels}")
+        self._container, self._rate_hz, self._layout, self._channels = container, rate_hz, layout, channels
+        stream = container.add_stream("aac", rate=rate_hz)
+        assert isinstance(stream, av.AudioStream)
+        stream.layout = layout
+        self._stream = stream
+        self._written = 0
+
+    def add(self, samples: np.ndarray, *, ends_s: float) -> None:
+        """Append (samples, channels) int16 that were heard up to `ends_s` of the clip's time."""
+        begins = round(ends_s * self._rate_hz) - len(samples)
+        silence = np.zeros((max(0, begins - self._written), self._channels), np.int16)
+        heard = samples.reshape(-1, self._channels)[max(0, self._written - begins) :]
+        sound = np.concatenate([silence, heard])
+        if not len(sound):
+            return
+        packet = av.AudioFrame.from_ndarray(sound.reshape(1, -1), format="s16", layout=self._layout)
+        packet.sample_rate = self._rate_hz
+        packet.pts, packet.time_base = self._written, Fraction(1, self._rate_hz)
+        self._written += len(sound)
+        self._container.mux(self._stream.encode(packet))
+
+    def close(self) -> None:
+        """Write what the encoder still holds."""
+        self._container.mux(self._stream.encode(None))
 
 
 def _has_encoder(name: str) -> bool:

@@ -9,6 +9,7 @@ import pygame
 from inhabit.bindings.window.help import Section, draw_help, help_pages
 from inhabit.bindings.window.overlay import (
     draw_label,
+    draw_line,
     draw_notice,
     draw_recording,
     draw_statistics,
@@ -16,6 +17,7 @@ from inhabit.bindings.window.overlay import (
 )
 from inhabit.bindings.window.paint import Painter
 from inhabit.bindings.window.pane import Pane
+from inhabit.bindings.window.prompt_line import PromptLine
 from inhabit.bindings.window.screen import Screen
 
 HINT = "F2 help  ·  F1 statistics  ·  Esc leave"
@@ -31,8 +33,9 @@ UNKNOWN_PX = (320, 240)
 class Face:
     """Draws the window when what it shows has changed."""
 
-    def __init__(self, screen: Screen):
+    def __init__(self, screen: Screen, line: PromptLine):
         self.screen = screen
+        self._line = line
         self.statistics = False
         self.sections: tuple[Section, ...] = ()
         """What the help says."""
@@ -98,6 +101,7 @@ class Face:
         return (
             self.screen.size, self.screen.fullscreen, self.statistics, beat, self._help_page, self.sections,
             self.toast if now_ns < self._toast_until_ns else "", now_ns < self._hint_until_ns,
+            (self._line.is_open, self._line.text, self._line.cursor),
             tuple(pane.notice(now_ns) for pane in panes), None if recording_s is None else int(recording_s),
         )  # fmt: skip
 
@@ -127,7 +131,10 @@ class Face:
         if self._help_page >= 0:
             pages = help_pages(self._painter, surface, self.sections)
             draw_help(self._painter, surface, pages[min(self._help_page, len(pages) - 1)])
-        if now_ns < self._hint_until_ns and not self.helping:
+        if self._line.is_open:
+            info = next((pane.info for pane in panes if pane.info and pane.info.prompts), None)
+            draw_line(self._painter, surface, self._line.text, self._line.cursor, info.prompts if info else ())
+        elif now_ns < self._hint_until_ns and not self.helping:
             labels = any(pane.label for pane in panes)
             draw_strip(self._painter, surface, HINT, lifted=2 if labels else 0)
         if now_ns < self._toast_until_ns:

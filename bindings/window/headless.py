@@ -43,8 +43,8 @@ class HeadlessOptions:
 
 
 def use_dummy_display() -> None:
-    """Let SDL draw into memory. Call it before a window is opened."""
-    os.environ["SDL_VIDEODRIVER"] = "dummy"
+    """Let SDL draw into memory and play to nobody, in real time. Call it before a window is opened."""
+    os.environ["SDL_VIDEODRIVER"] = os.environ["SDL_AUDIODRIVER"] = "dummy"
 
 
 def record(loop: PlayLoop, options: HeadlessOptions, progress: Callable[[float], None]) -> Path:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from inhabit.bridge.controls import ActionMap
+from inhabit.bridge.world import WorldInfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,13 @@ COMMANDS = (
     Command("mouse", ("F4", "KeyM"), "Let the mouse steer, or free it"),
     Command("reset", ("F5",), "Begin again, or reconnect to a lost world"),
     Command("pause", ("F6", "KeyP", "PadStart"), "Pause or go on"),
+    Command("quieter", ("F7", "Minus"), "Quieter, down to silence"),
+    Command("louder", ("F8", "Equal"), "Louder"),
+    Command("prompt", ("F10", "KeyT"), "Say what the world shall be"),
+    *(
+        Command(f"prompt {number}", (f"Digit{number}",), "" if number > 1 else "Say one of the world's own prompts")
+        for number in range(1, 10)
+    ),
     Command("record", ("F9",), "Record a clip (mp4), or stop"),
     Command("fullscreen", ("F11",), "Full screen, or back"),
     Command("screenshot", ("F12",), "Save a picture (png)"),
@@ -59,25 +66,33 @@ _AXES = {
 _MOUSE = {"-x": "Mouse left", "+x": "Mouse right", "-y": "Mouse up", "+y": "Mouse down"}
 
 
-def window_keys(actions: ActionMap | None, steps: tuple[int, ...] = ()) -> dict[str, str]:
+def window_keys(info: WorldInfo | None) -> dict[str, str]:
     """Map each key that the window owns to its command's name.
 
     Args:
-        actions: the world's action map; its keys are left to the world, except Escape, the way out.
-        steps: what the world can be asked to sample in; commands for other numbers own no key.
+        info: what the world is; the keys of its actions are left to it, except Escape, the way out. Commands that it
+            has no use for own no key.
     """
-    taken = set() if actions is None else {name for s in actions.sources for name in (*s.keys, *s.keys_back)}
+    taken = set() if info is None else {name for s in info.actions.sources for name in (*s.keys, *s.keys_back)}
     taken.discard("Escape")
-    offered = [command for command in COMMANDS if _applies(command, actions, steps)]
+    offered = [command for command in COMMANDS if _applies(command, info)]
     return {key: command.name for command in offered for key in command.keys if key not in taken}
 
 
-def _applies(command: Command, actions: ActionMap | None, steps: tuple[int, ...]) -> bool:
-    if command.name.startswith("steps"):
-        number = command.name.removeprefix("steps").strip()
-        return int(number) in steps if number else len(steps) > 1
-    if command.name == "mouse":
-        return actions is None or any(source.mouse for source in actions.sources)
+def _applies(command: Command, info: WorldInfo | None) -> bool:
+    kind, _, number = command.name.partition(" ")
+    steps, prompts = (info.steps, info.prompts) if info else ((), ())
+    match kind:
+        case "steps" if number:
+            return int(number) in steps and not prompts  # digits say the world's own prompts where it has some
+        case "steps":
+            return len(steps) > 1
+        case "prompt":
+            return int(number or 1) <= len(prompts)
+        case "quieter" | "louder":
+            return info is not None and info.sound_rate_hz > 0
+        case "mouse":
+            return info is None or any(source.mouse for source in info.actions.sources)
     return True
 
 

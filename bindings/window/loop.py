@@ -15,7 +15,9 @@ from inhabit.bindings.window.face import Face
 from inhabit.bindings.window.help import help_sections
 from inhabit.bindings.window.keys import window_keys
 from inhabit.bindings.window.pane import Pane
+from inhabit.bindings.window.prompt_line import PromptLine
 from inhabit.bindings.window.screen import GAP_PX, Screen, opening_size
+from inhabit.bindings.window.speaker import Speaker
 from inhabit.bridge.controls import Controls
 from inhabit.bridge.errors import InhabitError
 from inhabit.bridge.frames import Frame
@@ -59,6 +61,9 @@ class WindowOptions:
     folder: Path = Path(".")
     """Where clips and screenshots go."""
 
+    sound: bool = True
+    """Whether the first world is heard."""
+
 
 class PlayLoop:
     """The window and everything in it. `turn()` never blocks for longer than a few milliseconds."""
@@ -73,9 +78,11 @@ class PlayLoop:
         self.panes = tuple(panes)
         self.options = options or WindowOptions()
         self.screen = Screen(self.options.title, FIRST_SIZE_PX)
-        self.face = Face(self.screen)
+        self.line = PromptLine()
+        self.face = Face(self.screen, self.line)
         self.face.statistics = self.options.statistics
         self.devices = Devices()
+        self.speaker = Speaker()
         self.watchers: list[Watcher] = []
         self.clip: Clip | None = None
         self.done = False
@@ -102,8 +109,9 @@ class PlayLoop:
 
     def turn(self) -> None:
         """Take what the devices did, send it, take a frame, draw."""
+        typing = self.line.is_open  # the letter that opens the line is not the first one of the text
         for event in pygame.event.get():
-            self._handle(event)
+            self._handle(event, typing)
         self._send()
         self._receive()
         self._draw()
@@ -123,10 +131,11 @@ class PlayLoop:
         finally:
             for pane in self.panes:
                 pane.connection.close()
+            self.speaker.close()
             self.devices.close()
             self.screen.close()
 
-    def _handle(self, event: pygame.event.Event) -> None:
+    def _handle(self, event: pygame.event.Event, typing: bool) -> None:
         if event.type == pygame.QUIT:
             self.done = True
             return
@@ -134,6 +143,11 @@ class PlayLoop:
             self.screen.refresh()
         if event.type == pygame.WINDOWFOCUSLOST:
             self._capture(False)
+        if self.line.is_open and event.type in (pygame.KEYDOWN, pygame.TEXTINPUT):
+            said = self.line.handle(event) if typing else ""
+            if said:
+                self.say(said)
+            return
         name = self.devices.handle(event)
         if name:
             self.command(self._owned.get(name, ""))
@@ -150,6 +164,8 @@ class PlayLoop:
                 self._reset()
             case "pause":
                 self._pause()
+            case "quieter" | "louder":
+                self._turn_volume(louder=name == "louder")
             case "record":
                 self._record()
             case "fullscreen":
@@ -158,8 +174,20 @@ class PlayLoop:
                 self._screenshot = True
             case "escape":
                 self._escape()
+            case "prompt":
+                self.devices.release_all()
+                self.line.open()
+            case _ if name.startswith("prompt"):
+                info = self.panes[0].info
+                self.say(info.prompts[int(name.removeprefix("prompt")) - 1] if info else "")
             case _ if name.startswith("steps"):
                 self._choose_steps(int(name.removeprefix("steps") or 0))
+
+    def say(self, text: str) -> None:
+        """Say to every world that listens what it shall be; none of them begins anew."""
+        for pane in self.panes:
+            pane.say(text)
+        self.face.say(f"\u201c{text}\u201d", self._clock_ns())
 
     def _escape(self) -> None:
         now_ns = self._clock_ns()
@@ -218,7 +246,7 @@ class PlayLoop:
         info = self.panes[0].info
         assert info is not None
         size = self.face.worlds_size(self.panes)
-        self.clip = Clip(path, size, info.rate_hz)
+        self.clip = Clip(path, size, info.rate_hz, sound_rate_hz=info.sound_rate_hz, sound_channels=info.sound_channels)
 
     def _finish_clip(self) -> None:
         assert self.clip is not None
@@ -251,22 +279,39 @@ class PlayLoop:
             timeout_s = 0.0 if pane.connection.live and not pane.broken else timeout_s
             if refusal := pane.refusal():
                 self.face.say(refusal, self._clock_ns())
+            if effect := pane.effect():
+                self.face.say(effect, self._clock_ns())
             if frame is not None:
                 pane.take(frame, self._clock_ns())
                 self._fresh = True
-                self._waiting = frame if number == 0 else self._waiting
+                if number == 0:
+                    self._waiting = frame
+                    self._hear(frame)
         if timeout_s:
             time.sleep(timeout_s)
         known = [(pane.state, pane.info is not None) for pane in self.panes]
         if known != self._known:
             self._known = known
+            if self.panes[0].state != "running":
+                self.speaker.rest()
             self._settle()
+
+    def _hear(self, frame: Frame) -> None:
+        """Only the first world is heard: two at once would tell nobody anything."""
+        info = self.panes[0].info
+        if info and info.sound_rate_hz and self.options.sound:
+            self.speaker.play(frame, info.sound_rate_hz)
+
+    def _turn_volume(self, *, louder: bool) -> None:
+        volume = self.speaker.turn_volume(louder)
+        words = f"Volume {volume:.0%}" if volume else "Muted"
+        self.face.say(self.speaker.trouble or words, self._clock_ns())
 
     def _settle(self) -> None:
         """Fit the window and its keys to what the worlds are now."""
         infos = [pane.info for pane in self.panes if pane.info]
         info = infos[0] if infos else None
-        self._owned = window_keys(info.actions if info else None, info.steps if info else ())
+        self._owned = window_keys(info)
         if any(pane.broken for pane in self.panes):
             self._owned["Enter"] = "reset"
         self.devices.window_keys = frozenset(self._owned)

@@ -84,6 +84,40 @@ def draw_strip(
     return rect
 
 
+def draw_line(
+    painter: Painter, surface: pygame.Surface, text: str, cursor: int, examples: Sequence[str] = ()
+) -> pygame.Rect:
+    """Draw the line in which a person types, at the window's lower edge, with examples above it. Returns where."""
+    px = painter.text_px(surface, 1 / 28)
+    room = surface.get_rect().inflate(-2 * px, -2 * px)
+    rect = pygame.Rect(0, 0, room.width, painter.line_px(px) + px)
+    rect.midbottom = room.midbottom
+    painter.panel(surface, rect)
+    inner = rect.width - 2 * px
+    start = 0
+    while painter.width(text[start:cursor], px) > inner - px:  # a long line shows the part that is being typed
+        start += 1
+    shown = text[start:]
+    while painter.width(shown, px) > inner:
+        shown = shown[:-1]
+    x, y = rect.left + px, rect.top + px // 2
+    words = shown or "Say what the world shall be, Enter says it, Esc closes"
+    surface.blit(painter.text(words, px, TEXT if shown else DIM), (x, y))
+    caret = x + painter.width(text[start:cursor], px)
+    pygame.draw.line(surface, ACCENT, (caret, y + 2), (caret, y + painter.line_px(px) - 2), max(1, px // 9))
+    small = max(SMALLEST_TEXT_PX, round(px * 0.8))
+    for row, example in enumerate(reversed(examples[:9])):
+        line = painter.clip(f"{len(examples[:9]) - row}  {example}", small, inner)
+        image = painter.text(line, small, DIM)
+        top = rect.top - (row + 1) * painter.line_px(small) - px // 3
+        if text or top < room.top:
+            break
+        back = pygame.Rect(rect.left, top, image.get_width() + 2 * px, painter.line_px(small))
+        painter.panel(surface, back)
+        surface.blit(image, (x, top))
+    return rect
+
+
 def draw_label(painter: Painter, surface: pygame.Surface, rect: pygame.Rect, words: str) -> None:
     """Name a picture in its lower left corner."""
     px = painter.text_px(surface, 1 / 34)

@@ -48,6 +48,10 @@ class Pane:
         self._stale = False
         self._sent = IDLE
         self._told = ""
+        self.prompt = ""
+        """What was said to the world last."""
+
+        self._prompted = 0
 
     @property
     def info(self) -> WorldInfo | None:
@@ -111,6 +115,23 @@ class Pane:
         if self.state == "running":
             self.log.sent(sequence, self._sent, controls, now_ns)
         self._sent = controls
+
+    def say(self, text: str) -> None:
+        """Say to the world what it shall be, if it listens."""
+        if self.connection.live and self.state in ("running", "paused") and self.info and self.info.prompts:
+            self.prompt = text
+            self._prompted = self.connection.live.prompt(text)
+
+    def effect(self) -> str:
+        """What came of the last prompt, once; "" while nothing is known. A refusal is told by refusal()."""
+        effect = self.connection.live.effect(self._prompted) if self._prompted and self.connection.live else None
+        if effect is None:
+            return ""
+        self._prompted = 0
+        if effect.refused:
+            return ""
+        words = f"\u201c{self.prompt}\u201d from frame {effect.frame}"
+        return f"{words} - {effect.note}" if effect.note else words
 
     def refusal(self) -> str:
         """Why the world refused the last request, once; "" when it did not."""

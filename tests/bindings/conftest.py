@@ -124,3 +124,4 @@ def fake_connection(clock):
 @pytest.fixture
 def dummy_display(monkeypatch):
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    monkeypatch.setenv("SDL_AUDIODRIVER", "dummy")

@@ -11,6 +11,7 @@ from inhabit.bindings.window.overlay import (
     Notice,
     Statistics,
     draw_label,
+    draw_line,
     draw_notice,
     draw_recording,
     draw_statistics,
@@ -19,6 +20,7 @@ from inhabit.bindings.window.overlay import (
 from inhabit.bindings.window.paint import Painter
 from inhabit.bindings.window.screen import fit, opening_size, split
 from inhabit.bridge.controls import BUTTONS, IDLE, ActionMap, ActionSource
+from inhabit.bridge.world import WorldInfo
 
 SIZES = ((320, 240), (640, 480), (1920, 1080))
 DOOM = ActionMap(
@@ -92,6 +94,24 @@ def test_statistics_stay_in_their_corner(painter, surface, tmp_path):
     assert rect.width * rect.height < 0.55 * surface.get_width() * surface.get_height()
 
 
+def info_of(actions: ActionMap, *, steps: tuple[int, ...] = (1, 2, 4), **fields) -> WorldInfo:
+    return WorldInfo(name="x", width=128, height=96, rate_hz=17.5, actions=actions, steps=steps, **fields)
+
+
+def test_digits_say_the_worlds_own_prompts_where_it_has_some():
+    plain = ActionMap(sources=(ActionSource(name="JUMP", keys=("Space",)),))
+    owned = window_keys(info_of(plain, prompts=("snow", "night")))
+    assert (owned["Digit1"], owned["Digit2"], owned["KeyT"]) == ("prompt 1", "prompt 2", "prompt")
+    assert "Digit4" not in owned
+    assert owned["F3"] == "steps"
+
+
+@pytest.mark.parametrize("text", ["", "a red tower", "a very long wish " * 20])
+def test_the_line_in_which_one_types_stays_inside(painter, surface, text):
+    rect = draw_line(painter, surface, text, len(text), ("make it night", "snow", "a red tower in the fog"))
+    assert surface.get_rect().contains(rect)
+
+
 def test_statistics_show_all_eight_rows_at_usual_sizes(painter):
     surface = pygame.Surface((640, 480))
     with_events = draw_statistics(painter, surface, surface.get_rect(), STATISTICS)
@@ -103,7 +123,7 @@ def test_statistics_show_all_eight_rows_at_usual_sizes(painter):
 
 
 def test_help_fits_every_window_and_is_one_page_where_there_is_room(painter, surface, tmp_path):
-    pages = help_pages(painter, surface, help_sections(DOOM, window_keys(DOOM, (1, 2, 4))))
+    pages = help_pages(painter, surface, help_sections(DOOM, window_keys(info_of(DOOM))))
     assert len(pages) == (2 if surface.get_width() == 320 else 1)
     for number, page in enumerate(pages):
         rect = draw_help(painter, surface, page)
@@ -126,7 +146,7 @@ def test_notices_strips_labels_and_the_recording_mark_stay_inside(painter, surfa
 
 
 def test_help_tells_what_the_world_listens_to():
-    play, window = help_sections(DOOM, window_keys(DOOM, (1, 2, 4)))
+    play, window = help_sections(DOOM, window_keys(info_of(DOOM)))
     rows = {row.text: row.caps for row in play.rows}
     assert rows["Turn left"] == ("A", "Left", "Mouse left", "Right stick left")
     assert rows["Attack"] == ("Space", "Left Ctrl", "Left click", "Pad A", "Pad RT")
@@ -145,21 +165,24 @@ def test_an_analog_action_has_a_row_for_each_direction():
 def test_the_worlds_keys_win_and_every_command_keeps_a_key():
     letters = (*(f"Key{letter}" for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"), "Digit1", "Digit2", "Digit4")
     greedy = ActionMap(sources=(ActionSource(name="ANYTHING", keys=letters, mouse="+x"),))
-    owned = window_keys(greedy, (1, 2, 4))
+    owned = window_keys(info_of(greedy, prompts=("snow",), sound_rate_hz=16_000))
     assert not set(owned) & set(letters)
     for command in COMMANDS:
-        assert keys_for(command.name, owned) or not command.text, command.name
+        optional = not command.text or command.name.startswith("prompt ")
+        assert keys_for(command.name, owned) or optional, command.name
 
 
 def test_a_world_may_take_function_keys_but_never_the_way_out():
-    owned = window_keys(ActionMap(sources=(ActionSource(name="MAP", keys=("F1", "Escape")),)))
+    owned = window_keys(info_of(ActionMap(sources=(ActionSource(name="MAP", keys=("F1", "Escape")),))))
     assert "F1" not in owned
     assert owned["Escape"] == "escape"
 
 
 def test_keys_for_what_the_world_cannot_do_are_not_offered():
     plain = ActionMap(sources=(ActionSource(name="JUMP", keys=("Space",)),))
-    assert {"steps", "steps 1", "mouse"}.isdisjoint(window_keys(plain).values())
+    assert {"steps", "steps 1", "mouse", "prompt", "prompt 1", "louder"}.isdisjoint(
+        window_keys(info_of(plain, steps=())).values()
+    )
 
 
 def test_every_key_has_a_readable_name():

@@ -118,3 +118,46 @@ def test_without_pygame_the_way_out_is_told():
     done = inhabit("play", "toy", program=("-c", program))
     assert done.returncode == 2
     assert done.stderr.strip() == 'inhabit: pygame-ce is not installed, run `pip install "inhabit[window]"`'
+
+
+def test_a_prompt_is_typed_sent_and_answered_in_mid_stream(supervised):
+    loop, _ = supervised
+    pane = loop.panes[0]
+    turn_until(loop, lambda: pane.frames > 5)
+    epoch = pane.frame.epoch
+    ground = tuple(pane.frame.pixels[0, 0])
+    post_key(pygame.KSCAN_T, pygame.K_t)
+    pygame.event.post(pygame.event.Event(pygame.TEXTINPUT, text="t"))
+    loop.turn()
+    assert loop.line.is_open
+    for letter in "red on mild white":
+        pygame.event.post(pygame.event.Event(pygame.TEXTINPUT, text=letter))
+    loop.turn()
+    assert loop.line.text == "red on mild white"
+    post_key(pygame.KSCAN_RETURN, pygame.K_RETURN)
+    turn_until(loop, lambda: tuple(pane.frame.pixels[0, 0]) != ground)
+    turn_until(loop, lambda: "unknown: mild" in loop.face.toast)
+    assert "from frame" in loop.face.toast
+    assert pane.frame.epoch == epoch
+    post_key(pygame.KSCAN_3, pygame.K_3)
+    turn_until(loop, lambda: pane.prompt == "yellow on purple" and tuple(pane.frame.pixels[0, 0]) == (0xA0, 0x50, 0xD0))
+
+
+def test_a_prompt_that_is_refused_says_what_is_expected(supervised):
+    loop, _ = supervised
+    turn_until(loop, lambda: loop.panes[0].frames > 5)
+    loop.say("gibberish")
+    turn_until(loop, lambda: "Expected a colour" in loop.face.toast)
+
+
+def test_the_world_is_heard(supervised):
+    loop, _ = supervised
+    turn_until(loop, lambda: loop.speaker.queue is not None and loop.speaker.queue.playing)
+    post_key(pygame.KSCAN_F7, pygame.K_F7)
+    loop.turn()
+    assert loop.speaker.volume < 0.75
+
+
+def post_key(scancode: int, key: int) -> None:
+    pygame.event.post(pygame.event.Event(pygame.KEYDOWN, scancode=scancode, key=key, mod=0))
+    pygame.event.post(pygame.event.Event(pygame.KEYUP, scancode=scancode, key=key, mod=0))

@@ -14,7 +14,8 @@ import msgpack
 import pytest
 import zmq
 
-HELLO, INPUT, STEP, CREDIT, RESET, SAVE, RESTORE, PING, BYE = 0x01, 0x02, 0x03, 0x04, 0x06, 0x09, 0x0A, 0x0C, 0x7F
+HELLO, INPUT, STEP, CREDIT, RESET = 0x01, 0x02, 0x03, 0x04, 0x06
+SAVE, RESTORE, PROMPT, PING, BYE = 0x09, 0x0A, 0x0B, 0x0C, 0x7F
 WELCOME, STATE, STEPPED, FRAME, ACK, PONG, ERROR = 0x41, 0x42, 0x43, 0x44, 0x45, 0x46, 0x47
 PATIENCE_S = 30
 
@@ -95,17 +96,19 @@ def test_plays_100_frames_free_running(stranger):
     stranger.say(RESET, {"request": 1, "seed": 7})
     _, ack, _ = stranger.hear(ACK)
     numbers, indices, epoch = [], [], ack["epoch"]
-    seq = echoed = 0
+    seq = echoed = heard = 0
     while len(numbers) < 100:
         stranger.say(CREDIT, [(numbers[-1] if numbers else 0) + 1])
         seq += 1
         sent_ns = time.monotonic_ns()
         stranger.say(INPUT, [seq, epoch, sent_ns, [["ArrowRight"]]])
-        _, header, (pixels,) = stranger.hear(FRAME, channel="vid")
+        _, header, (pixels, sound) = stranger.hear(FRAME, channel="vid")
         numbers.append(header[1])
         indices.append(header[2])
         assert header[9:12] == ["rgb8", world["width"], world["height"]]
         assert len(pixels) == world["width"] * world["height"] * 3
+        assert len(sound) == header[12] * header[13] * 2
+        heard += header[12]
         assert echoed <= header[3] <= seq
         if header[3] == seq:
             assert header[4] == sent_ns
@@ -114,6 +117,7 @@ def test_plays_100_frames_free_running(stranger):
     assert numbers == list(range(1, 101))
     assert indices == sorted(set(indices))
     assert echoed > 90
+    assert heard == pytest.approx((indices[-1] - indices[0]) * world["sound_rate_hz"] / world["rate_hz"], abs=1100)
     row = pixels[(world["height"] // 2) * world["width"] * 3 :][: world["width"] * 3]
     assert max(row[-3:]) > 24, "the square is at the right wall"
 
@@ -130,9 +134,26 @@ def test_plays_10_frames_in_lockstep_each_exactly_once(stranger):
         while (answer := stranger.hear(STEPPED)[1:])[0]["request"] <= index:
             assert answer == answers[-1], "a repeated request has the same answer"
         answers.append(answer)
-        header, (pixels,) = answer
+        header, (pixels, sound) = answer
         assert (header["request"], header["frame"][2]) == (index + 1, index)
-        assert len(pixels) == 64 * 48 * 3
+        assert (len(pixels), len(sound)) == (64 * 48 * 3, header["frame"][12] * 2 * 2)
+
+
+def test_says_a_prompt_in_mid_stream_and_hears_from_which_frame_it_counts(stranger):
+    stranger.join("lockstep")
+    stranger.say(RESET, {"request": 1, "seed": 7})
+    stranger.hear(STEPPED)
+    stranger.say(PROMPT, {"request": 2, "text": "red on shiny white"})
+    _, ack, _ = stranger.hear(ACK)
+    assert (ack["request"], ack["frame"], ack["note"]) == (2, 1, "unknown: shiny")
+    stranger.say(STEP, {"request": 3})
+    _, answer, (pixels, _) = stranger.hear(STEPPED)
+    assert answer["frame"][2] == 1, "the episode goes on"
+    assert tuple(pixels[:3]) != (24, 24, 24)
+    stranger.say(PROMPT, {"request": 4, "text": "shiny"})
+    _, error, _ = stranger.hear(ERROR)
+    assert (error["code"], error["request"]) == ("refused", 4)
+    assert "Expected a colour" in error["message"]
 
 
 def test_saves_and_restores(stranger):

@@ -1,0 +1,120 @@
+"""What is heard: the queue by hand, the speaker on SDL's own thread, and the sound of a clip."""
+
+import os
+import subprocess
+import sys
+import time
+
+import av
+import numpy as np
+import pytest
+
+from inhabit.bindings.window.clip import Clip
+from inhabit.bindings.window.speaker import LONGEST_LAG_S, RESERVE_S, VOLUMES, Queue, Speaker
+from inhabit.bridge.controls import Controls
+from inhabit.bridge.frames import Frame
+from inhabit.bridge.toy import ToyWorld
+
+RATE_HZ = 16_000
+FIRE = Controls(held=frozenset({"Space"}))
+
+
+def loud(seconds: float) -> np.ndarray:
+    return np.full((round(seconds * RATE_HZ), 2), 10_000, np.int16)
+
+
+def test_nothing_is_played_before_there_is_a_reserve():
+    queue = Queue(RATE_HZ, 2)
+    queue.put(loud(RESERVE_S / 2))
+    assert not queue.take(100).any()
+    queue.put(loud(RESERVE_S / 2))
+    assert queue.take(1000)[-1, 0] == 10_000
+    assert queue.underruns == 0
+
+
+def test_sound_begins_and_ends_without_a_click():
+    queue = Queue(RATE_HZ, 2)
+    queue.put(loud(RESERVE_S))
+    heard = np.concatenate([queue.take(256) for _ in range(12)])[:, 0]
+    assert queue.underruns == 1
+    assert np.abs(np.diff(np.concatenate([[0], heard]))).max() < 400
+    assert heard[-1] == 0
+
+
+def test_what_lags_behind_the_picture_is_dropped():
+    queue = Queue(RATE_HZ, 2)
+    queue.put(loud(LONGEST_LAG_S + 0.1))
+    assert queue.lag_s == pytest.approx(RESERVE_S)
+    assert queue.dropped == round((LONGEST_LAG_S + 0.1 - RESERVE_S) * RATE_HZ)
+
+
+def test_standing_still_is_no_underrun():
+    queue = Queue(RATE_HZ, 2)
+    queue.put(loud(RESERVE_S))
+    queue.take(256)
+    queue.clear()
+    assert queue.take(256)[-1, 0] == 0
+    assert queue.underruns == 0
+
+
+def test_a_world_that_keeps_its_rate_is_heard_without_a_gap(dummy_display):
+    speaker = Speaker()
+    world = ToyWorld(sound_rate_hz=RATE_HZ)
+    frame = world.reset(seed=1)
+    begun = time.monotonic()
+    while frame.index < 45:
+        speaker.play(frame, RATE_HZ)
+        frame = world.step(FIRE)
+        time.sleep(max(0.0, begun + frame.index / 30 - time.monotonic()))
+    queue = speaker.queue
+    assert queue is not None
+    assert not speaker.trouble
+    assert queue.underruns == 0
+    assert queue.taken > 0.8 * RATE_HZ
+    speaker.close()
+
+
+def test_without_a_device_it_is_silent_and_says_why():
+    program = (
+        "from inhabit.bindings.window.speaker import Speaker; from inhabit.bridge.toy import ToyWorld\n"
+        "speaker = Speaker(); speaker.play(ToyWorld(sound_rate_hz=16000).reset(seed=1), 16000)\n"
+        "print(speaker.trouble); speaker.close()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=dict(os.environ, SDL_AUDIODRIVER="no-such-driver"),
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "No sound: " in done.stdout
+
+
+def test_the_volume_has_ends():
+    speaker = Speaker()
+    assert [speaker.turn_volume(False) for _ in range(9)][-1] == VOLUMES[0]
+    assert [speaker.turn_volume(True) for _ in range(9)][-1] == VOLUMES[-1]
+
+
+def test_a_clip_has_the_sound_at_its_picture(tmp_path, dummy_display):
+    import pygame
+
+    world = ToyWorld(sound_rate_hz=RATE_HZ)
+    path = tmp_path / "clip.mp4"
+    with Clip(path, (64, 48), 30, sound_rate_hz=RATE_HZ, sound_channels=2) as clip:
+        frame = world.reset(seed=1)
+        while frame.index < 60:
+            if frame.index % 7 or frame.index == 0:  # some frames never arrive
+                clip.add(pygame.Surface((64, 48)), frame)
+            frame = world.step(FIRE if 30 <= frame.index + 1 < 40 else Controls())
+    with av.open(str(path)) as container:
+        sound = np.concatenate([part.to_ndarray() for part in container.decode(audio=0)], axis=1)
+    assert sound.shape[1] / RATE_HZ == pytest.approx(2.0, abs=0.1)
+    level = np.abs(sound[0]).reshape(-1, 64).max(1)
+    fired = np.flatnonzero(level > 0.1) * 64 / RATE_HZ
+    assert fired.min() == pytest.approx(30 / 30, abs=0.08)
+    assert fired.max() == pytest.approx(40 / 30, abs=0.08)
+
+
+def test_a_frame_without_sound_changes_nothing():
+    speaker = Speaker()
+    speaker.play(Frame(pixels=np.zeros((8, 8, 3), np.uint8), index=0), RATE_HZ)
+    assert speaker.queue is None
