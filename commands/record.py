@@ -1,4 +1,4 @@
-"""Make a recording of a game to learn from: "doom:SCENARIO" (ViZDoom) or "gym:ENV_ID" (any Gymnasium environment)."""
+"""Make a recording to learn from: "isle" (our simulator), "doom:SCENARIO" (ViZDoom) or "gym:ENV_ID" (Gymnasium)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Options:
     """What to record and where to."""
 
     source: tyro.conf.Positional[str]
-    """doom:SCENARIO or gym:ENV_ID."""
+    """isle, isle:PROMPT, doom:SCENARIO or gym:ENV_ID."""
 
     frames: int = 20_000
     """Frames that the recording shall hold in all; an existing recording is extended."""
@@ -31,8 +31,8 @@ class Options:
     seed: int = 0
     """Seed of the first episode; episode n has seed + n."""
 
-    size: str = "128x96"
-    """Frame size, WIDTHxHEIGHT in pixels, multiples of 16."""
+    size: str = ""
+    """Frame size, WIDTHxHEIGHT in pixels, multiples of 16; without it 128x128 for isle, 128x96 for others."""
 
     sound: bool = True
     """Record sound where the game has it."""
@@ -43,7 +43,7 @@ def run(options: Options) -> None:
 
     from inhabit.worldmodel.worlds.record import RecordConfig, record
 
-    width, height = parse_size(options.size)
+    width, height = parse_size(options.size or ("128x128" if options.source.partition(":")[0] == "isle" else "128x96"))
     config = RecordConfig(
         source=options.source,
         frames=options.frames,

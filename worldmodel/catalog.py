@@ -1,4 +1,7 @@
-"""From a name to a world: "toy", "doom:SCENARIO" (the real game), a shipped pack or a pack's folder. No torch here."""
+"""From a name to a world: "toy", "isle", "doom:SCENARIO" (the real game), a shipped pack or a pack's folder.
+
+No torch is imported with this file.
+"""
 
 from __future__ import annotations
 
@@ -64,7 +67,8 @@ def open_world(spec: str, *, device: str = "auto", steps: int | None = None) -> 
     """Open a world in this process.
 
     Args:
-        spec: "toy" (no model), "doom:SCENARIO" (the real game), the name of a shipped pack, or a pack's folder.
+        spec: "toy" (no model), "isle" or "isle:PROMPT" (our simulator), "doom:SCENARIO" (the real game), the name of a
+            shipped pack, or a pack's folder.
         device: where a pack runs: "auto", "cpu" or "cuda".
         steps: sampling steps of a pack, 1, 2 or 4; None takes the pack's own choice.
     """
@@ -73,6 +77,11 @@ def open_world(spec: str, *, device: str = "auto", steps: int | None = None) -> 
 
         return ToyWorld(words=True, sound_rate_hz=16_000)
     kind, _, name = spec.partition(":")
+    if kind == "isle":
+        require_torch()
+        from inhabit.worldmodel.worlds.isle.world import IsleConfig, IsleWorld
+
+        return IsleWorld(IsleConfig(prompt=name.strip()))
     if kind == "doom" and name:
         from inhabit.worldmodel.worlds.doom import DoomWorld
 

@@ -77,6 +77,8 @@ class Moment:
     variables: Sequence[float] = ()
     text: str | None = None
     """Words that hold from this frame on; None means that they did not change."""
+    events: Sequence[str] = ()
+    """Names of what happened in this frame, such as "bounce"."""
 
 
 class ShardWriter:
@@ -131,6 +133,10 @@ class ShardWriter:
         said = [(index, row.text) for index, row in enumerate(rows) if row.text is not None]
         file["text_frame"] = np.array([index for index, _ in said], np.int64)
         file.create_dataset("text", data=[text for _, text in said], dtype=h5py.string_dtype())
+        happened = sorted({name for row in rows for name in row.events})
+        table = [(index, happened.index(name)) for index, row in enumerate(rows) for name in row.events]
+        file["events"] = np.array(table, np.int32).reshape(-1, 2)
+        file.create_dataset("event_names", data=happened, dtype=h5py.string_dtype())
 
     def _write_sound(self, file: h5py.File, channels: int) -> None:
         silence = np.zeros((0, channels), np.int16)
@@ -275,7 +281,11 @@ class Shard:
     """(m, 6) int32: row, name, x, y, width, height."""
     object_names: tuple[str, ...] = field(default=())
     text_frame: np.ndarray
+    """(k,) int64: the row from which each text holds, to the next one or to the episode's end."""
     text: tuple[str, ...] = ()
+    events: np.ndarray = field(default_factory=lambda: np.zeros((0, 2), np.int32))
+    """(m, 2) int32: row, name. Recordings made before events were kept have none."""
+    event_names: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.actions)
@@ -286,6 +296,10 @@ class Shard:
         return [
             Box(name=self.object_names[n], x=int(x), y=int(y), width=int(w), height=int(h)) for _, n, x, y, w, h in mine
         ]
+
+    def happened(self, row: int) -> list[str]:
+        """Names of what happened in one frame."""
+        return [self.event_names[name] for name in self.events[self.events[:, 0] == row, 1]]
 
     def episodes(self) -> Iterator[slice]:
         """Rows of each episode that begins in this shard (the last one may have been cut by the shard's end)."""
@@ -323,8 +337,9 @@ def read_shards(folder: str | Path, *, seeds: range | None = None) -> Iterator[S
 
 def _read_shard(path: Path) -> Shard:
     with h5py.File(path, "r") as file:
-        arrays = {name: file[name][()] for name in Shard.__dataclass_fields__ if name != "path"}
-    for name in ("object_names", "text"):
+        late = {"events", "event_names"} - set(file)  # older recordings lack them
+        arrays = {name: file[name][()] for name in Shard.__dataclass_fields__ if name not in {"path", *late}}
+    for name in {"object_names", "text", "event_names"} - late:
         arrays[name] = tuple(value.decode() for value in arrays[name])
     rows = {name: len(arrays[name]) for name in ("frames", "actions", "rewards", "terminated", "first", "sound_end")}
     if len(set(rows.values())) != 1:
@@ -345,6 +360,7 @@ def _only_seeds(shard: Shard, seeds: range) -> Shard:
     pieces = [shard.sound[a:b] for a, b in zip(start[keep], shard.sound_end[keep], strict=True)]
     objects = shard.objects[keep[shard.objects[:, 0]]] if len(shard.objects) else shard.objects
     objects = np.column_stack([row_of[objects[:, 0]], objects[:, 1:]]) if len(objects) else objects
+    events = shard.events[keep[shard.events[:, 0]]]
     said = keep[shard.text_frame] if len(shard.text_frame) else np.zeros(0, bool)
     columns = ("frames", "actions", "rewards", "terminated", "truncated", "first", "seeds", "variables")
     return Shard(
@@ -356,4 +372,6 @@ def _only_seeds(shard: Shard, seeds: range) -> Shard:
         object_names=shard.object_names,
         text_frame=row_of[shard.text_frame[said]],
         text=tuple(text for text, held in zip(shard.text, said, strict=True) if held),
+        events=np.column_stack([row_of[events[:, 0]], events[:, 1]]),
+        event_names=shard.event_names,
     )

@@ -28,7 +28,7 @@ class RecordConfig:
     """One recording."""
 
     source: str
-    """What to play: "doom:SCENARIO" or "gym:ENV_ID"."""
+    """What to play: "doom:SCENARIO", "gym:ENV_ID", "isle" or "isle:PROMPT"."""
 
     frames: int = 10_000
     """Frames that the recording shall hold in all."""
@@ -74,7 +74,7 @@ def open_game(config: RecordConfig) -> Game:
         return _DoomGame(name, config)
     if kind == "gym" and name:
         return _GymGame(name, config)
-    raise WorldError(f"Expected a source doom:SCENARIO or gym:ENV_ID, got {config.source!r}")
+    raise WorldError(f"Expected a source doom:SCENARIO, gym:ENV_ID or isle, got {config.source!r}")
 
 
 class _DoomGame:
@@ -220,6 +220,10 @@ def _describe(config: RecordConfig) -> Meta:
     for name in ("width", "height"):
         if getattr(config, name) % 16 or getattr(config, name) < 32:
             raise RecordingError(f"Expected a {name} that is a multiple of 16, 32 or more, got {getattr(config, name)}")
+    if config.source.partition(":")[0] == "isle":
+        from inhabit.worldmodel.worlds.isle.record import describe
+
+        return describe(config)
     game = open_game(config)
     info, variables = game.world.info, game.variables
     game.world.close()
@@ -247,9 +251,14 @@ def _work(config: RecordConfig, meta: Meta, index: int, seeds: range, played: An
 
 
 def _play(config: RecordConfig, meta: Meta, index: int, seeds: range, played: Any, stop: Any) -> None:
-    game, writer = open_game(config), ShardWriter(meta)
     # named for the batch's first seed, which is the same for all players of one call
     name, shard = f"shard-{seeds.start - index:08d}-{index:02d}", 0
+    if config.source.partition(":")[0] == "isle":  # many islands at once
+        from inhabit.worldmodel.worlds.isle.record import record_seeds
+
+        record_seeds(config, meta, name, seeds, played, stop)
+        return
+    game, writer = open_game(config), ShardWriter(meta)
     for seed in seeds:
         if played.value >= config.frames or stop.is_set():
             break

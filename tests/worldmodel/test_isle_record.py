@@ -1,0 +1,131 @@
+"""Isle recordings: what is played is written with words, events, poses and boxes, and read back."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from inhabit.bridge.errors import WorldError  # noqa: E402
+from inhabit.worldmodel.recordings import Moment, ShardWriter, read_meta, read_shards, write_meta  # noqa: E402
+from inhabit.worldmodel.worlds.isle import truth  # noqa: E402
+from inhabit.worldmodel.worlds.isle.attributes import VALUES, Attributes, is_held_out  # noqa: E402
+from inhabit.worldmodel.worlds.isle.captions import granted, parse  # noqa: E402
+from inhabit.worldmodel.worlds.isle.players import IslePlayer, Sight  # noqa: E402
+from inhabit.worldmodel.worlds.isle.record import describe, play, record_seeds, script  # noqa: E402
+from inhabit.worldmodel.worlds.record import RecordConfig  # noqa: E402
+
+
+class Count:
+    """Stands for the shared counter of several processes."""
+
+    def __init__(self):
+        self.value = 0
+        self._lock = threading.Lock()
+
+    def get_lock(self) -> threading.Lock:
+        return self._lock
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    threads = torch.get_num_threads()
+    folder = tmp_path_factory.mktemp("isle")
+    config = RecordConfig(source="isle", frames=700, folder=folder, workers=1, width=32, height=32)
+    meta = write_meta(folder, describe(config))
+    record_seeds(config, meta, "shard-0", range(100), Count(), threading.Event())
+    torch.set_num_threads(threads)
+    return folder
+
+
+def test_a_recording_holds_words_events_and_poses(folder):
+    meta = read_meta(folder)
+    assert meta.variables == truth.VARIABLES
+    assert (meta.source, meta.world.rate_hz, meta.world.sound_rate_hz) == ("isle", 16.0, 16_000)
+    (shard,) = read_shards(folder)
+    assert 700 <= len(shard) < 710
+    starts = np.flatnonzero(shard.first)
+    assert set(starts) <= set(shard.text_frame.tolist())
+    assert all(parse(text) for text in shard.text)
+    assert not shard.actions[starts].any()
+    assert shard.sound_end.tolist() == [1000 * (row + 1) for row in range(len(shard))]
+    assert np.abs(np.diff(shard.variables[:, [0, 2]], axis=0)[~shard.first[1:]]).max() < 0.5
+    happened = {name for row in range(len(shard)) for name in shard.happened(row)}
+    assert "step" in happened
+    assert len(shard.objects)
+    ends = shard.terminated | shard.truncated
+    assert np.flatnonzero(ends).tolist() == [*(starts[1:] - 1), len(shard) - 1]
+
+
+def test_the_first_text_says_everything(folder):
+    (shard,) = read_shards(folder)
+    nothing: dict[str, Any] = {name: 0 for name in VALUES if name.endswith("_count")}
+    empty = Attributes(**nothing, creatures=0)
+    for start in np.flatnonzero(shard.first):
+        text = shard.text[shard.text_frame.tolist().index(start)]
+        said, true = granted(empty, parse(text)), script(int(shard.seeds[start])).attributes[0]
+        same = [name for name in VALUES if not name.endswith("_colour") or true.count(name[:-7])]
+        assert [getattr(said, name) for name in same] == [getattr(true, name) for name in same]
+
+
+def test_some_seeds_keep_their_events(folder):
+    (whole,) = read_shards(folder)
+    (part,) = read_shards(folder, seeds=range(1, 2))
+    offset = int(np.flatnonzero(whole.seeds == 1)[0])
+    assert len(part) == int((whole.seeds == 1).sum())
+    assert [part.happened(row) for row in range(len(part))] == [
+        whole.happened(offset + row) for row in range(len(part))
+    ]
+
+
+def test_older_recordings_without_events_are_read(folder, tmp_path):
+    import h5py
+
+    meta = write_meta(tmp_path, read_meta(folder))
+    writer = ShardWriter(meta)
+    writer.add(Moment(pixels=np.zeros((32, 32, 3), np.uint8), action=np.zeros(6, np.float32), events=("step",)))
+    writer.write(tmp_path / "shard-0.h5")
+    (shard,) = read_shards(tmp_path)
+    assert shard.happened(0) == ["step"]
+    with h5py.File(tmp_path / "shard-0.h5", "r+") as file:
+        del file["events"], file["event_names"]
+    (shard,) = read_shards(tmp_path)
+    assert shard.happened(0) == []
+
+
+def test_words_change_in_most_episodes_and_are_never_held_out():
+    scripts = [script(seed) for seed in range(60)]
+    assert np.mean([len(one.texts) > 1 for one in scripts]) > 0.45
+    assert not any(is_held_out(attributes) for one in scripts for attributes in one.attributes)
+    gaps = [gap for one in scripts for gap in np.diff(one.frames)]
+    assert min(gaps) >= 48
+    assert max(gaps) <= 128
+    assert all(256 <= one.length <= 512 for one in scripts)
+
+
+def test_a_source_with_a_prompt_begins_with_it():
+    assert all(script(seed, "night in the rain").attributes[0].time == "night" for seed in range(5))
+    with pytest.raises(WorldError, match="held-out"):
+        script(0, "a green house")
+
+
+def test_an_episode_does_not_depend_on_its_company():
+    alone, together = play([4], width=16, height=16), play([4, 9], width=16, height=16)
+    for _, one, other in zip(range(40), alone, together):
+        assert np.allclose(one.actions[0], other.actions[0], atol=1e-3)
+        assert np.allclose(truth.poses(one.state)[0], truth.poses(other.state)[0], atol=1e-2)
+
+
+def test_a_fifth_of_all_play_is_random():
+    sight = Sight(x=0, z=0, yaw=0, pitch=0, landmarks=((5.0, 9.0),), ball=(3.0, 3.0), ball_held=True)
+    players = [IslePlayer(seed) for seed in range(12)]
+    for player in players:
+        actions = np.stack([player.action(sight) for _ in range(400)])
+        assert actions.shape == (400, 6)
+        assert np.abs(actions).max() <= 1
+    assert np.mean([player.random_share for player in players]) >= 0.2

@@ -1,0 +1,213 @@
+"""Recordings of isles: several islands at once, each with a scripted player, changing words, and the truth of it all.
+
+The first text of an episode is complete: a landmark or creature that it does not name is not there. Later texts name
+what changed, or say everything anew; each holds from the row that it is written at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from inhabit.bridge.errors import WorldError
+from inhabit.worldmodel.recordings import SHARD_FRAMES, Meta, Moment, ShardWriter
+from inhabit.worldmodel.worlds.isle import motion, truth
+from inhabit.worldmodel.worlds.isle.attributes import LANDMARKS, SCENE, Attributes, is_held_out, sample, vary
+from inhabit.worldmodel.worlds.isle.captions import caption, granted, parse
+from inhabit.worldmodel.worlds.isle.players import IslePlayer, sights
+from inhabit.worldmodel.worlds.isle.render import Picture, render
+from inhabit.worldmodel.worlds.isle.scene import State, create, join, pick, with_attributes
+from inhabit.worldmodel.worlds.isle.sound import sound
+from inhabit.worldmodel.worlds.isle.world import LICENCE, IsleConfig, info
+
+EPISODE_FRAMES = (256, 512)
+CHANGE_FRAMES = (48, 128)
+"""Frames between changes of the words (3 to 8 s)."""
+CHANGING_SHARE = 0.6
+"""Share of the episodes in which the words change."""
+ISLANDS = {"cpu": 8, "cuda": 64}
+"""Islands that are played at once."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Words:
+    """What is said in one episode."""
+
+    attributes: tuple[Attributes, ...]
+    texts: tuple[str, ...]
+    frames: tuple[int, ...]
+    """The frame from which each holds; the first is 0."""
+    length: int
+    """Frames of the episode."""
+    avatars: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Beat:
+    """One frame of a troupe's islands."""
+
+    state: State
+    """Of the islands that still play."""
+    rows: Sequence[int]
+    """Which of the troupe they are."""
+    actions: np.ndarray
+    """(b, 6) that led to the frame."""
+    texts: Sequence[str | None]
+    """Words that begin to hold with this frame."""
+    picture: Picture
+    sound: torch.Tensor
+    """(b, 1000, 2) int16."""
+
+
+def script(seed: int, prompt: str = "") -> Words:
+    """Choose an episode's attributes and what is said, from its seed. Nothing in it is held out.
+
+    Args:
+        prompt: what every episode shall begin with; the rest of it stays random.
+    """
+    rng = np.random.default_rng([seed, 11])
+    wish = parse(prompt)
+    now = sample(rng)
+    for _ in range(1000 if prompt else 0):
+        now = granted(sample(rng), wish)
+        if not is_held_out(now):
+            break
+    if is_held_out(now):
+        raise WorldError(
+            f"Expected a prompt that recordings may show, got the held-out {prompt!r}; change one attribute"
+        )
+    length = int(rng.integers(EPISODE_FRAMES[0], EPISODE_FRAMES[1] + 1))
+    attributes, texts, frames = [now], [complete(now, rng)], [0]
+    changes = rng.random() < CHANGING_SHARE
+    at = int(rng.integers(*CHANGE_FRAMES))
+    while changes and at < length - 16:
+        now, names = vary(now, rng)
+        attributes.append(now)
+        texts.append(caption(now, rng, only=names) if rng.random() < 0.65 else complete(now, rng, absent=names))
+        frames.append(at)
+        at += int(rng.integers(*CHANGE_FRAMES))
+    return Words(
+        attributes=tuple(attributes),
+        texts=tuple(texts),
+        frames=tuple(frames),
+        length=length,
+        avatars=int(rng.choice([0, 1, 1, 2])),
+    )
+
+
+def complete(attributes: Attributes, rng: np.random.Generator, absent: Sequence[str] = ()) -> str:
+    """A caption that names the scene and everything that is there, and of what is absent only `absent`."""
+    names = [*SCENE, *absent]
+    for kind in LANDMARKS:
+        names += [f"{kind}_count", f"{kind}_colour"] if attributes.count(kind) else []
+    return caption(attributes, rng, only=names + (["creatures"] if attributes.creatures else []))
+
+
+@torch.inference_mode()
+def play(
+    seeds: Sequence[int], *, width: int = 128, height: int = 128, prompt: str = "", device: str = "cpu"
+) -> Iterator[Beat]:
+    """Play one episode for each seed, all at once; islands leave as their episodes end."""
+    words = [script(seed, prompt) for seed in seeds]
+    players = [IslePlayer(seed) for seed in seeds]
+    states = [
+        create([seed], [one.attributes[0]], avatars=one.avatars, device=device) for seed, one in zip(seeds, words)
+    ]
+    state, rows, frame = join(states), list(range(len(seeds))), 0
+    actions = np.zeros((len(seeds), len(motion.ACTIONS)), np.float32)
+    while rows:
+        begun = [words[row].frames.index(frame) if frame in words[row].frames else None for row in rows]
+        yield Beat(
+            state=state,
+            rows=tuple(rows),
+            actions=actions,
+            texts=[None if n is None else words[row].texts[n] for row, n in zip(rows, begun)],
+            picture=render(state, width, height),
+            sound=sound(state),
+        )
+        frame += 1
+        stay = [place for place, row in enumerate(rows) if frame < words[row].length]
+        if len(stay) < len(rows):
+            state, rows = pick(state, stay), [rows[place] for place in stay]
+        if rows:
+            actions = np.stack([players[row].action(seen) for row, seen in zip(rows, sights(state))])
+            # words that begin with a frame are heard by the step that leads to it
+            state = with_attributes(state, [_attributes_at(words[row], frame) for row in rows])
+            state = motion.step(state, torch.from_numpy(actions))
+
+
+def _attributes_at(words: Words, frame: int) -> Attributes:
+    return words.attributes[sum(begin <= frame for begin in words.frames) - 1]
+
+
+def describe(config: Any) -> Meta:
+    """The meta.json of a recording. `config` is a RecordConfig."""
+    world = info(IsleConfig(width=config.width, height=config.height, sound=config.sound))
+    _, _, prompt = config.source.partition(":")
+    if prompt:
+        script(0, prompt)  # raises for what cannot be recorded
+    return Meta(world=world, source=config.source, licence=LICENCE, variables=truth.VARIABLES)
+
+
+def record_seeds(config: Any, meta: Meta, name: str, seeds: range, played: Any, stop: Any) -> None:
+    """Play episodes for these seeds and write them, until `played` reaches the config's frames or `stop` is set.
+
+    Args:
+        name: of the shards, "shard-..." without its ending.
+        played, stop: the counter and the event that all players of one recording share.
+    """
+    torch.set_num_threads(1)  # every process has its core
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    writer, shard, next_seed = ShardWriter(meta), 0, 0
+    while next_seed < len(seeds) and played.value < config.frames and not stop.is_set():
+        mean = sum(EPISODE_FRAMES) / 2 * config.workers
+        count = int(np.clip(round((config.frames - played.value) / mean), 1, ISLANDS[device]))
+        batch = [seeds[n] for n in range(next_seed, min(next_seed + count, len(seeds)))]
+        next_seed += len(batch)
+        for episode in _episodes(config, batch, device, played, stop):
+            for moment in episode:
+                writer.add(moment)
+            if len(writer) >= SHARD_FRAMES:
+                writer.write(config.folder / f"{name}-{shard:04d}.h5")
+                shard += 1
+    writer.write(config.folder / f"{name}-{shard:04d}.h5")
+
+
+def _episodes(config: Any, seeds: list[int], device: str, played: Any, stop: Any) -> list[list[Moment]]:
+    """Play a troupe and sort its frames by episode; an interrupted one is kept as far as it came."""
+    episodes: list[list[Moment]] = [[] for _ in seeds]
+    _, _, prompt = config.source.partition(":")
+    for beat in play(seeds, width=config.width, height=config.height, prompt=prompt, device=device):
+        for row, moment in zip(beat.rows, moments(beat, config.sound), strict=True):
+            episodes[row].append(replace(moment, first=not episodes[row], seed=seeds[row]))
+        with played.get_lock():
+            played.value += len(beat.rows)
+        if played.value >= config.frames or stop.is_set():
+            break
+    for episode in episodes:
+        if episode:
+            episode[-1] = replace(episode[-1], truncated=True)  # for no reason that the picture shows
+    return [episode for episode in episodes if episode]
+
+
+def moments(beat: Beat, with_sound: bool = True) -> list[Moment]:
+    """The rows that a recording holds of one beat."""
+    pixels, sounds = beat.picture.pixels.cpu().numpy(), beat.sound.cpu().numpy()
+    boxes, poses = truth.boxes(beat.state, beat.picture.labels), truth.poses(beat.state)
+    happened = truth.events(beat.state)
+    return [
+        Moment(
+            pixels=pixels[i],
+            action=beat.actions[i],
+            sound=sounds[i] if with_sound else None,
+            objects=boxes[i],
+            variables=poses[i].tolist(),
+            text=beat.texts[i],
+            events=happened[i],
+        )
+        for i in range(len(beat.rows))
+    ]
