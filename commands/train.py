@@ -2,62 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated
-
-import tyro
-
 from inhabit.worldmodel.catalog import require_torch
-
-
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """What to learn from, and for how long."""
-
-    recording: tyro.conf.Positional[Path]
-    """Folder that `inhabit record` made."""
-
-    out: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
-    """Folder of the pack; what training needs to go on lies beside it, in OUT.run."""
-
-    name: str = ""
-    """The world's name; the folder's name when empty."""
-
-    preset: str = "tiny"
-    """Size: nano (agents), tiny (people on a 2-core CPU), tiny-fine (the same, finer), small (one GPU)."""
-
-    minutes: float = 30.0
-    """Length of this session; saved every two minutes."""
-
-    device: str = "auto"
-    """auto, cpu or cuda."""
-
-    codec_share: float = 0.2
-    """Share of the session that the codec gets when it has not passed its gate yet."""
-
-    gate: float = 0.9
-    """Object recall that the codec must reach before dynamics is trained (where objects were recorded)."""
-
-    final: bool = True
-    """Let the learning rate fall at the end; --no-final keeps it up for a session that will be continued."""
+from inhabit.worldmodel.train.config import LearnConfig as Options
 
 
 def run(options: Options) -> None:
     require_torch()
     from inhabit.worldmodel.train.display import Display
-    from inhabit.worldmodel.train.learn import LearnConfig, learn
+    from inhabit.worldmodel.train.learn import learn
 
-    config = LearnConfig(
-        recording=options.recording,
-        out=options.out,
-        name=options.name,
-        preset=options.preset,
-        minutes=options.minutes,
-        device=options.device,
-        codec_share=options.codec_share,
-        gate=options.gate,
-        final=options.final,
-    )
-    folder = learn(config, Display())
+    folder = learn(options, Display())
     print(f"the pack is in {folder}: inhabit play {folder}")

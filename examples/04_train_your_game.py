@@ -12,8 +12,9 @@ from catch import Catch
 from inhabit.bridge.controls import Controls
 from inhabit.worldmodel.evaluate.sheets import contact_sheet
 from inhabit.worldmodel.neural_world import NeuralWorld
+from inhabit.worldmodel.train.config import LearnConfig
 from inhabit.worldmodel.train.display import Display
-from inhabit.worldmodel.train.learn import LearnConfig, learn
+from inhabit.worldmodel.train.learn import learn
 
 recording, pack = Path(sys.argv[1]), Path(sys.argv[2])
 minutes = float(sys.argv[3]) if len(sys.argv) > 3 else 5.0

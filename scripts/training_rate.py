@@ -16,6 +16,7 @@ import torch
 from inhabit.bridge.report import machine
 from inhabit.worldmodel.omni.dynamics import Dynamics
 from inhabit.worldmodel.train import dynamics
+from inhabit.worldmodel.train.latents import Latents
 from inhabit.worldmodel.train.presets import PRESETS
 
 ROWS, STEPS = 400, 7
@@ -25,7 +26,7 @@ def frames_per_s(preset_name: str, *, full_precision: bool) -> float:
     """The median over STEPS steps, without big steps."""
     preset, device = PRESETS[preset_name], torch.device("cpu")
     zeros = torch.zeros(ROWS)
-    data = dynamics.Latents(
+    data = Latents(
         z=torch.randn(ROWS, preset.dynamics.latent_channels, *preset.dynamics.grid).half(),
         actions=torch.zeros(ROWS, preset.dynamics.actions),
         rewards=zeros,

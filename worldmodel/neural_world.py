@@ -21,7 +21,14 @@ from inhabit.bridge.errors import WorldError
 from inhabit.bridge.frames import Frame
 from inhabit.worldmodel.engine import STEPS, Engine, Outcome, State
 from inhabit.worldmodel.memory.ring import Ring
+from inhabit.worldmodel.omni.text import unknown_words, words_of
 from inhabit.worldmodel.pack import Pack, Starts, load_pack
+
+STRONGEST = 2.0
+"""Prompt strengths up to this are learnt."""
+
+LONGEST_PROMPT = 512
+"""Characters, as on the wire."""
 
 TUNING_STEPS = 5
 """Steps that are timed for each number of threads."""
@@ -51,6 +58,8 @@ class NeuralWorld:
         self._engine = engine
         self._starts: Starts = pack.starts
         self._state: State | None = None
+        self._vocabulary = pack.file.vocabulary
+        self._prompt, self._strength = "", 0.0
         self._index = 0
         self._lives = 0
         self._over = False
@@ -58,7 +67,7 @@ class NeuralWorld:
     @classmethod
     def open(cls, folder: Path, *, device: str = "auto") -> NeuralWorld:
         pack = load_pack(folder)
-        return cls(pack, Engine(pack.autoencoder, pack.dynamics, choose_device(device)))
+        return cls(pack, Engine(pack.autoencoder, pack.dynamics, choose_device(device), sound=pack.sound))
 
     def tune(self) -> int:
         """Choose how many CPU threads make a step fastest here and now, and return the number.
@@ -84,16 +93,22 @@ class NeuralWorld:
         return best[1]
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Frame:
-        """Begin at one of the pack's starts: options={"start": n} names it, else the seed chooses."""
+        """Begin at one of the pack's starts: options={"start": n} names it, else the seed chooses.
+
+        options={"prompt": text} tells a world that listens to words from the beginning what it shall be.
+        """
         options = options or {}
-        unknown = set(options) - {"start"}
+        unknown = set(options) - {"start", "prompt"}
         if unknown:
-            raise WorldError(f"Expected reset options among ['start'], got {sorted(unknown)}")
+            raise WorldError(f"Expected reset options among ['prompt', 'start'], got {sorted(unknown)}")
+        prompt = self._checked_prompt(options["prompt"]) if "prompt" in options else None
         key = secrets.randbits(62) if seed is None else _mixed(int(seed), 0)
         start = options.get("start", _mixed(key, 1) % len(self._starts))
         if not isinstance(start, int) or not 0 <= start < len(self._starts):
             raise WorldError(f"Expected a start from 0 to {len(self._starts) - 1}, got {start!r}")
         self._index, self._lives, self._over = 0, 0, False
+        # who says nothing begins in what held when the start was recorded
+        self._prompt = prompt if prompt is not None else self._starts.prompts[start] if self._starts.prompts else ""
         self._begin(start, key)
         return self._frame(None)
 
@@ -109,11 +124,29 @@ class NeuralWorld:
         self._index += 1
         return self._frame(outcome)
 
-    def configure(self, **settings: Any) -> None:
-        for name, value in settings.items():
-            if name != "steps" or value not in STEPS:
-                raise WorldError(f"Expected steps to be one of {STEPS}, got {name}={value!r}")
-            self.steps = value
+    def configure(self, **settings: Any) -> str | None:
+        """Settings: `steps`, and where the world listens to words `prompt` (text) and `strength` (0 to 2).
+
+        A prompt takes effect with the next frame; words that it never heard are remarked upon.
+        """
+        known = ("steps", "prompt", "strength") if self._engine.listens else ("steps",)
+        for name in settings:
+            if name not in known:
+                raise WorldError(f"Expected settings among {list(known)}, got {name!r}")
+        if settings.get("steps", STEPS[0]) not in STEPS:
+            raise WorldError(f"Expected steps to be one of {STEPS}, got steps={settings['steps']!r}")
+        strength = settings.get("strength", self._strength)
+        if isinstance(strength, bool) or not isinstance(strength, int | float) or not 0 <= strength <= STRONGEST:
+            raise WorldError(f"Expected a strength from 0 to {STRONGEST:g}, got {strength!r}")
+        prompt = self._checked_prompt(settings["prompt"]) if "prompt" in settings else self._prompt
+        self.steps = settings.get("steps", self.steps)
+        if (prompt, strength) == (self._prompt, self._strength):
+            return None
+        self._prompt, self._strength = prompt, float(strength)
+        if self._state is not None:
+            self._state = self._engine.say(self._state, [prompt], strength=self._strength)
+        unknown = unknown_words(prompt, self._vocabulary)
+        return f"words it never heard: {', '.join(unknown)}"[:400] if unknown else None
 
     def save(self) -> bytes:
         """The session as safetensors: a few megabytes that restore() continues from exactly."""
@@ -123,6 +156,7 @@ class NeuralWorld:
         tensors = {f.name: getattr(s, f.name) for f in fields(s) if f.name != "ring"}
         tensors |= {"ring.keys_values": s.ring.keys_values, "ring.frame": s.ring.frame}
         tensors["counters"] = torch.tensor([self._index, self._lives, int(self._over), self.steps])
+        tensors["prompt"] = torch.tensor(list(self._prompt.encode()), dtype=torch.uint8)
         return tensors_to_bytes({name: t.cpu().contiguous() for name, t in tensors.items()})
 
     def restore(self, state: bytes) -> None:
@@ -131,6 +165,7 @@ class NeuralWorld:
             tensors = tensors_from_bytes(state)
             ring = Ring(keys_values=tensors.pop("ring.keys_values"), frame=tensors.pop("ring.frame"))
             counters = tensors.pop("counters").tolist()
+            prompt = bytes(tensors.pop("prompt").tolist()).decode()
             restored = State(ring=ring, **tensors)
         except (SafetensorError, KeyError, TypeError, ValueError) as error:
             raise WorldError(f"Expected a state that save() made, got {len(state)} other bytes ({error})") from error
@@ -139,22 +174,41 @@ class NeuralWorld:
         self._state = restored
         self._index, self._lives, over, self.steps = counters
         self._over = bool(over)
+        self._prompt, self._strength = prompt, float(restored.strength[0])
 
     def close(self) -> None:
         self._state = None
 
     def _begin(self, start: int, key: int) -> None:
         latents, actions = self._starts.latents[start][None], self._starts.actions[start][None]
-        self._state = self._engine.begin(latents, actions, torch.tensor([key]))
+        sound = None if self._starts.sound is None else self._starts.sound[start][None]
+        key_of_session = torch.tensor([key])
+        self._state = self._engine.begin(
+            latents, actions, key_of_session, sound=sound, prompts=[self._prompt], strength=self._strength
+        )
+
+    def _checked_prompt(self, prompt: Any) -> str:
+        """A prompt that the world can do something with. Raises WorldError for any other."""
+        if not self._engine.listens:
+            raise WorldError(f"Expected no prompt: {self.info.name!r} was learnt without words")
+        if not isinstance(prompt, str) or len(prompt) > LONGEST_PROMPT:
+            got = f"{len(prompt)} characters" if isinstance(prompt, str) else type(prompt).__name__
+            raise WorldError(f"Expected a prompt of at most {LONGEST_PROMPT} characters, got {got}")
+        words = words_of(prompt)
+        if prompt.strip() and not set(words) & set(self._vocabulary):
+            known = ", ".join(self._vocabulary[:24])
+            raise WorldError(f"Expected words that the world has heard ({known} ...), got {prompt.strip()[:80]!r}")
+        return " ".join(words)
 
     def _frame(self, outcome: Outcome | None) -> Frame:
         assert self._state is not None
         pixels = self._engine.show(self._state)[0].cpu().numpy()
+        sound = self._engine.hear(self._state)[0].cpu().numpy()
         if outcome is None:
-            return Frame(pixels=pixels, index=self._index)
+            return Frame(pixels=pixels, index=self._index, sound=sound)
         self._over = bool(outcome.terminated[0])
         reward = float(np.nan_to_num(float(outcome.reward[0])))
-        return Frame(pixels=pixels, index=self._index, reward=reward, terminated=self._over)
+        return Frame(pixels=pixels, index=self._index, reward=reward, terminated=self._over, sound=sound)
 
     def _moved(self, state: State) -> State:
         device = self._engine.device

@@ -18,6 +18,7 @@ from inhabit.bridge.world import WorldInfo
 from inhabit.worldmodel.catalog import PACK_FORMAT, WORLD_JSON, PackError, read_header
 from inhabit.worldmodel.omni.autoencoder import Autoencoder, AutoencoderConfig
 from inhabit.worldmodel.omni.dynamics import Dynamics, DynamicsConfig
+from inhabit.worldmodel.omni.sound import SoundCodec
 
 STORED = torch.float16
 """Weights are averages of many steps: half precision keeps what matters of them, and a pack small."""
@@ -31,6 +32,10 @@ class WorldFile(msgspec.Struct, frozen=True, kw_only=True):
     source: str = ""
     autoencoder: AutoencoderConfig
     dynamics: DynamicsConfig
+    vocabulary: tuple[str, ...] = ()
+    """Words that it was told while it learnt."""
+    start_prompts: tuple[str, ...] = ()
+    """What held in each of its starts."""
     steps: int = 2
     """Sampling steps that the pack is played with unless told otherwise."""
     training: dict[str, Any] = {}
@@ -49,6 +54,12 @@ class Starts:
     actions: Tensor
     """(n, t, a) float32."""
 
+    sound: Tensor | None = None
+    """(n, t, latent) float16 sound latents; None in a silent world."""
+
+    prompts: tuple[str, ...] = ()
+    """What held in each of them; empty in a world without words."""
+
     def __len__(self) -> int:
         return len(self.latents)
 
@@ -61,6 +72,7 @@ class Pack:
     autoencoder: Autoencoder
     dynamics: Dynamics
     starts: Starts
+    sound: SoundCodec | None = None
 
 
 def load_pack(folder: Path) -> Pack:
@@ -74,10 +86,23 @@ def load_pack(folder: Path) -> Pack:
     autoencoder, dynamics = Autoencoder(file.autoencoder), Dynamics(file.dynamics)
     fill(autoencoder, folder / "autoencoder.safetensors")
     fill(dynamics, folder / "dynamics.safetensors")
-    starts = read_tensors(folder / "starts.safetensors")
-    if set(starts) != {"latents", "actions"} or len(starts["latents"]) == 0:
-        raise PackError(f"Expected latents and actions, got {sorted(starts)} - at {folder / 'starts.safetensors'}")
-    return Pack(file=file, autoencoder=autoencoder, dynamics=dynamics, starts=Starts(**starts))
+    sound = None
+    if file.dynamics.sound:
+        sound = SoundCodec(file.dynamics.sound)
+        fill(sound, folder / "sound.safetensors")
+    return Pack(file=file, autoencoder=autoencoder, dynamics=dynamics, starts=_load_starts(file, folder), sound=sound)
+
+
+def _load_starts(file: WorldFile, folder: Path) -> Starts:
+    path = folder / "starts.safetensors"
+    starts = read_tensors(path)
+    wanted = {"latents", "actions"} | ({"sound"} if file.dynamics.sound else set())
+    if set(starts) != wanted or len(starts["latents"]) == 0:
+        raise PackError(f"Expected {', '.join(sorted(wanted))}, got {sorted(starts)} - at {path}")
+    if file.start_prompts and len(file.start_prompts) != len(starts["latents"]):
+        got = f"{len(file.start_prompts)} for {len(starts['latents'])} starts"
+        raise PackError(f"Expected a start prompt for each start, got {got} - at {folder / WORLD_JSON}")
+    return Starts(prompts=file.start_prompts, **starts)
 
 
 def save_pack(pack: Pack, folder: Path) -> None:
@@ -87,9 +112,12 @@ def save_pack(pack: Pack, folder: Path) -> None:
     partial.mkdir(parents=True)
     write_tensors(half(pack.autoencoder), partial / "autoencoder.safetensors")
     write_tensors(half(pack.dynamics), partial / "dynamics.safetensors")
-    write_tensors(
-        {"latents": pack.starts.latents.half(), "actions": pack.starts.actions.float()}, partial / "starts.safetensors"
-    )
+    starts = {"latents": pack.starts.latents.half(), "actions": pack.starts.actions.float()}
+    if pack.starts.sound is not None:
+        starts["sound"] = pack.starts.sound.half()
+    write_tensors(starts, partial / "starts.safetensors")
+    if pack.sound is not None:
+        write_tensors(half(pack.sound), partial / "sound.safetensors")
     text = msgspec.json.format(msgspec.json.encode(pack.file), indent=2)
     (partial / WORLD_JSON).write_bytes(text + b"\n")
     replaced = folder.with_name(f"{folder.name}.{os.getpid()}.old")
@@ -123,14 +151,21 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         raise PackError(f"Expected safetensors, got a damaged file ({error}) - at {path}") from error
 
 
-def fill(network: nn.Module, path: Path) -> None:
-    """Load weights into a network. Raises PackError when they are another network's."""
+def fill(network: nn.Module, path: Path, *, share: float = 1.0) -> None:
+    """Load weights into a network. Raises PackError when they are another network's.
+
+    Args:
+        share: of the network's weights that must be there; the others stay as they are.
+    """
     tensors = read_tensors(path)
     wanted = network.state_dict()
+    fits = {name for name, value in wanted.items() if name in tensors and tensors[name].shape == value.shape}
+    if sum(wanted[name].numel() for name in fits) >= share * sum(value.numel() for value in wanted.values()):
+        wanted = {name: value for name, value in wanted.items() if name in fits}
     for name, value in wanted.items():
-        if name not in tensors or tensors[name].shape != value.shape:
+        if name not in fits:
             got = tuple(tensors[name].shape) if name in tensors else "nothing"
             raise PackError(f"Expected {name} of shape {tuple(value.shape)}, got {got} - at {path}")
         if not torch.isfinite(tensors[name]).all():
             raise PackError(f"Expected finite weights, got NaN or infinity in {name} - at {path}")
-    network.load_state_dict({name: tensors[name].to(value.dtype) for name, value in wanted.items()})
+    network.load_state_dict({name: tensors[name].to(value.dtype) for name, value in wanted.items()}, strict=False)

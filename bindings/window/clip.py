@@ -19,6 +19,9 @@ from inhabit.bridge.frames import Frame
 CODECS = (("libx264", {"preset": "veryfast", "crf": "18"}), ("libopenh264", {}), ("mpeg4", {"qscale": "3"}))
 """Encoders to try in turn, with their settings; the last one is part of every FFmpeg."""
 
+CLIP_SOUND_HZ = 48_000
+"""Sound rate of every clip: AAC knows only some, and a world may have any."""
+
 LONGEST_GAP_S = 2.0
 """A jump in the world's frame index (a restored state) stands still for at most this long in the clip."""
 
@@ -137,7 +140,7 @@ class SoundTrack:
         if layout is None:
             raise InhabitError(f"Expected sound of 1 or 2 channels, got {channels}")
         self._container, self._rate_hz, self._layout, self._channels = container, rate_hz, layout, channels
-        stream = container.add_stream("aac", rate=rate_hz)
+        stream = container.add_stream("aac", rate=CLIP_SOUND_HZ)
         assert isinstance(stream, av.AudioStream)
         stream.layout = layout
         self._stream = stream

@@ -35,13 +35,13 @@ def test_streaming_with_a_cache_equals_one_pass_over_the_whole_window(engine, sm
     block = Block(noised=noised, previous=previous, actions=actions, level=level, step=step)
     with torch.inference_mode():
         whole = engine.dynamics(block)
-        head = Block(**{name: getattr(block, name)[:, : frames - 2] for name in Block.__slots__})
+        head = block.select(slice(None), slice(frames - 2))
         state = engine.begin(clean, actions, torch.tensor([0]))
         ring = state.ring.__class__.empty(small_pack.file.dynamics.transformer, 1, 9, engine.device)
         made = engine.dynamics(head).made
         for frame in range(frames - 2):
             ring = ring.commit(torch.tensor([frame]), [layer[:, :, :, :, frame] for layer in made])
-        tail = Block(**{name: getattr(block, name)[:, frames - 2 :] for name in Block.__slots__})
+        tail = block.select(slice(None), slice(frames - 2, None))
         streamed = engine.dynamics(tail, ring.past(torch.tensor([frames - 1])))
     torch.testing.assert_close(streamed.clean[:, -1], whole.clean[:, -1], atol=2e-5, rtol=1e-4)
     torch.testing.assert_close(streamed.ending_logit[:, -1], whole.ending_logit[:, -1], atol=2e-5, rtol=1e-4)
@@ -105,15 +105,7 @@ def test_sessions_of_one_batch_may_be_at_different_frames(engine):
     """A session that joins late continues as it would have on its own."""
     early, _ = run(engine, begin(engine, [3]), 9)
     late = begin(engine, [4])
-    joined = State(
-        ring=early.ring.__class__(
-            keys_values=torch.cat([early.ring.keys_values, late.ring.keys_values], 2),
-            frame=torch.cat([early.ring.frame, late.ring.frame]),
-        ),
-        **{
-            n: torch.cat([getattr(early, n), getattr(late, n)]) for n in ("latents", "before", "action", "frame", "key")
-        },
-    )
+    joined = State.join([early, late])
     joined, _ = run(engine, joined, 4)
     alone, _ = run(engine, late, 4)
     torch.testing.assert_close(joined.latents[1], alone.latents[0], atol=1e-3, rtol=1e-3)

@@ -14,8 +14,10 @@ from inhabit.bridge.errors import InhabitError
 from inhabit.bridge.toy import ToyWorld
 from inhabit.worldmodel.omni.dynamics import K_MAX, Block, Dynamics, Prediction, reward_values, two_hot
 from inhabit.worldmodel.recordings import Recorder
-from inhabit.worldmodel.train.dynamics import FINEST, DynamicsTrainer, DynamicsTraining, Latents, object_cells
+from inhabit.worldmodel.train.dynamics import DynamicsTrainer, DynamicsTraining
 from inhabit.worldmodel.train.footage import load_footage, object_weight
+from inhabit.worldmodel.train.forcing import FINEST, ForcingConfig
+from inhabit.worldmodel.train.latents import Latents, object_cells
 from inhabit.worldmodel.train.presets import preset_for
 from inhabit.worldmodel.train.schedule import TRIAL_STEPS, Average, Budget, Threads, learning_rate
 
@@ -46,6 +48,7 @@ class Oracle(Dynamics):
         b, t = block.level.shape
         return Prediction(
             clean=self.clean[:b],
+            sound=None,
             reward_logits=torch.zeros(b, t, len(reward_values())),
             ending_logit=torch.zeros(b, t),
             made=[],
@@ -71,21 +74,21 @@ def trainer_of(small_pack, network=None, **changes) -> DynamicsTrainer:
 def test_half_steps_of_a_perfect_network_lead_to_the_clean_frame(small_pack):
     oracle = Oracle(small_pack.file.dynamics)
     trainer = trainer_of(small_pack, oracle)
-    rows = trainer._draw_rows()
-    block, clean = trainer._noise(rows)
-    oracle.clean = clean
-    block, bootstrapped = trainer._make_big(block, clean, 4)
+    rows = trainer.forcing.draw_rows()
+    block, clean = trainer.forcing.noise(rows)
+    oracle.clean = clean.video
+    block, bootstrapped = trainer.forcing.make_big(block, clean, 4)
     assert bootstrapped.any()
-    target = trainer._bootstrap_target(block, clean, bootstrapped, 4)
-    torch.testing.assert_close(target, clean, atol=1e-4, rtol=1e-4)
+    target = trainer.forcing.bootstrap_target(block, clean, bootstrapped, 4)
+    torch.testing.assert_close(target.video, clean.video, atol=1e-4, rtol=1e-4)
 
 
 def test_big_steps_lie_on_their_own_grid(small_pack):
     trainer = trainer_of(small_pack)
-    block, clean = trainer._noise(trainer._draw_rows())
+    block, clean = trainer.forcing.noise(trainer.forcing.draw_rows())
     assert (block.step == FINEST).all()
     assert (block.level < K_MAX).all()
-    big, bootstrapped = trainer._make_big(block, clean, 4)
+    big, bootstrapped = trainer.forcing.make_big(block, clean, 4)
     length = K_MAX >> big.step  # a step's length in levels
     assert (big.level[bootstrapped] % length[bootstrapped] == 0).all()
     assert (big.level + length)[bootstrapped].max() <= K_MAX
@@ -94,26 +97,33 @@ def test_big_steps_lie_on_their_own_grid(small_pack):
 
 def test_noise_follows_its_label(small_pack):
     trainer = trainer_of(small_pack)
-    rows = trainer._draw_rows()
-    block, clean = trainer._noise(rows)
+    rows = trainer.forcing.draw_rows()
+    block, clean = trainer.forcing.noise(rows)
     tau = block.level[..., None, None, None] / K_MAX
-    fresh = (block.noised - tau * clean) / (1 - tau)
+    fresh = (block.noised - tau * clean.video) / (1 - tau)
     assert abs(float(fresh.std()) - 1) < 0.05
 
 
 def test_the_previous_frame_is_the_one_before_and_nothing_at_an_episodes_start(small_pack):
-    trainer = trainer_of(small_pack, previous_noise=0.0, previous_drop=0.0)
+    trainer = trainer_of(small_pack, forcing=ForcingConfig(previous_noise=0.0, previous_drop=0.0))
     rows = torch.stack([torch.arange(0, 10), torch.arange(110, 120)])  # the first begins an episode
     clean = trainer._data.z[rows].float()
-    previous = trainer._previous(rows, clean)
+    previous = trainer.forcing.previous(rows, clean)
     assert torch.equal(previous[:, 1:], clean[:, :-1])
     assert not previous[0, 0].any()
     assert torch.equal(previous[1, 0], trainer._data.z[109].float())
 
 
-def test_an_untrained_network_keeps_the_frame_before(small_pack):
-    trainer = trainer_of(small_pack, previous_noise=0.0, previous_drop=0.0)
-    block, _ = trainer._noise(trainer._draw_rows())
+def test_a_network_that_moves_and_changes_nothing_keeps_the_frame_before(small_pack):
+    trainer = trainer_of(small_pack, forcing=ForcingConfig(previous_noise=0.0, previous_drop=0.0))
+    with torch.no_grad():
+        detail = trainer.network.detail
+        assert detail.choice.bias is not None
+        detail.choice.bias[0] = 100.0  # no doubt left that everything stays where it is
+        centre = torch.zeros_like(detail.moves.weight)
+        centre[:8, :, 1, 3] = torch.eye(8)
+        detail.moves.weight.copy_(centre)
+    block, _ = trainer.forcing.noise(trainer.forcing.draw_rows())
     torch.testing.assert_close(trainer.network(block).clean, block.previous)
 
 
@@ -203,8 +213,9 @@ def test_presets_refuse_what_does_not_fit(name, size):
 @pytest.mark.slow
 def test_learning_a_world_writes_a_pack_and_resumes(toy_recording, tmp_path):
     from inhabit.worldmodel.neural_world import NeuralWorld
+    from inhabit.worldmodel.train.config import LearnConfig
     from inhabit.worldmodel.train.display import Display
-    from inhabit.worldmodel.train.learn import LearnConfig, learn
+    from inhabit.worldmodel.train.learn import learn
 
     config = LearnConfig(recording=toy_recording, out=tmp_path / "toy", preset="nano", minutes=0.4, device="cpu")
     steps = []

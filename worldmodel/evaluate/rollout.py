@@ -44,6 +44,7 @@ def roll_out(
     starts: np.ndarray,
     frames: int,
     *,
+    heard: Tensor | None = None,
     steps: int = 2,
     seed: int = 0,
     shuffle_actions: bool = False,
@@ -53,6 +54,7 @@ def roll_out(
 
     Args:
         latents: (n, c, h, w) of the whole footage.
+        heard: (n, latent) of the whole footage's sound, for a world with sound.
         starts: (b,) rows at which each window begins.
         shuffle_actions: give each dream another dream's actions (what a model that ignores actions would not notice).
         batch: dreams at the same time; no figure depends on it.
@@ -66,9 +68,18 @@ def roll_out(
     threads = Threads(engine.device)
     for part in (slice(first, first + batch) for first in range(0, len(starts), batch)):
         seen = torch.from_numpy(context[part])
-        state = engine.begin(latents[seen], torch.from_numpy(footage.actions[context[part]]), key[part])
+        said = _said(footage, context[part, -1]) if engine.listens else None
+        state = engine.begin(
+            latents[seen],
+            torch.from_numpy(footage.actions[context[part]]),
+            key[part],
+            sound=None if heard is None else heard[seen],
+            prompts=said,
+        )
         for index in range(frames):
             threads.begin_step()
+            if said is not None and (now := _said(footage, rows[part, index])) != said:
+                state, said = engine.say(state, now), now
             action = torch.from_numpy(footage.actions[given[part, index]])
             state, outcome = engine.step(state, action, steps=steps)
             dreamt[part, index] = engine.show(state).cpu().numpy()
@@ -76,6 +87,11 @@ def roll_out(
             ending[part, index] = outcome.ending_chance.cpu().numpy()
             threads.end_step()
     return Rollout(rows=rows, given=given, dreamt=dreamt, last_seen=context[:, -1], reward=reward, ending_chance=ending)
+
+
+def _said(footage: Footage, rows: np.ndarray) -> list[str]:
+    """What holds at each of these rows."""
+    return [footage.texts[0 if footage.text_of is None else footage.text_of[row]] for row in rows]
 
 
 def skill(rollout: Rollout, footage: Footage, horizon: int) -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""The video autoencoder: frames to a grid of latents and back. Fully convolutional, so any size that 16 divides works.
+"""The video autoencoder: frames to a grid of latents and back. Convolutions alone: any size its factor divides works.
 
 Deep-compression style (DC-AE, arXiv 2410.10733): each change of resolution carries a parameter-free shortcut (space to
 channel), so that the convolutions only learn what the shortcut misses. No norms: they would let far pixels change near
@@ -8,10 +8,14 @@ ones. Latents are bounded softly and standardised to unit variance, because the 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+FOLD = 4
+"""Pixels along one side of what the first convolution sees as one."""
 
 LATENT_BOUND = 3.0
 """Latents are LATENT_BOUND * tanh(h / LATENT_BOUND) before they are standardised."""
@@ -19,21 +23,21 @@ LATENT_BOUND = 3.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AutoencoderConfig:
-    """The codec's sizes. Its factor is 16: a latent stands for 16x16 pixels."""
+    """The codec's sizes."""
 
     latent_channels: int = 32
     """Channels of a latent."""
 
-    widths: tuple[int, int, int] = (64, 128, 192)
-    """Channels at 1/4, 1/8 and 1/16 of the frame's size."""
+    widths: tuple[int, ...] = (64, 128, 192)
+    """Channels at 1/4, 1/8, ... of the frame's size; the last is the latents' size."""
 
-    blocks: tuple[int, int, int] = (1, 2, 2)
+    blocks: tuple[int, ...] = (1, 2, 2)
     """Residual blocks at each of them, in the encoder and in the decoder."""
 
     @property
     def factor(self) -> int:
-        """Pixels along one side of a latent's cell."""
-        return 16
+        """Pixels along one side of a latent's cell: 8 for two widths, 16 for three."""
+        return FOLD * 2 ** (len(self.widths) - 1)
 
 
 class Autoencoder(nn.Module):
@@ -51,50 +55,44 @@ class Autoencoder(nn.Module):
         self.register_buffer("std", torch.ones(config.latent_channels, 1, 1))
 
     def encode(self, pixels: Tensor) -> Tensor:
-        """Shapes: (b, 3, h, w) in [-1, 1] -> (b, c, h/16, w/16), about unit variance."""
+        """Shapes: (b, 3, h, w) in [-1, 1] -> (b, c, h/factor, w/factor), about unit variance."""
         return (bounded(self.encoder(pixels)) - self.mean) / self.std
 
     def decode(self, latents: Tensor) -> Tensor:
-        """Shapes: (b, c, h, w) standardised -> (b, 3, 16h, 16w), about [-1, 1]."""
+        """Shapes: (b, c, h, w) standardised -> (b, 3, factor * h, factor * w), about [-1, 1]."""
         return self.decoder(latents * self.std + self.mean)
 
 
 class Encoder(nn.Module):
     def __init__(self, config: AutoencoderConfig):
         super().__init__()
-        w4, w8, w16 = config.widths
-        n4, n8, n16 = config.blocks
-        self.stem = nn.Conv2d(3 * 16, w4, 3, padding=1)
-        self.stage4 = _blocks(w4, n4)
-        self.down8 = Down(w4, w8)
-        self.stage8 = _blocks(w8, n8)
-        self.down16 = Down(w8, w16)
-        self.stage16 = _blocks(w16, n16)
-        self.head = nn.Conv2d(w16, config.latent_channels, 1)
+        widths = config.widths
+        self.stem = nn.Conv2d(3 * FOLD**2, widths[0], 3, padding=1)
+        self.stages = nn.ModuleList(_blocks(*size) for size in zip(widths, config.blocks, strict=True))
+        self.downs = nn.ModuleList(Down(*pair) for pair in pairwise(widths))
+        self.head = nn.Conv2d(widths[-1], config.latent_channels, 1)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        h = self.stage4(self.stem(F.pixel_unshuffle(pixels, 4)))
-        h = self.stage8(self.down8(h))
-        return self.head(self.stage16(self.down16(h)))
+        h = self.stages[0](self.stem(F.pixel_unshuffle(pixels, FOLD)))
+        for down, stage in zip(self.downs, list(self.stages)[1:], strict=True):
+            h = stage(down(h))
+        return self.head(h)
 
 
 class Decoder(nn.Module):
     def __init__(self, config: AutoencoderConfig):
         super().__init__()
-        w4, w8, w16 = config.widths
-        n4, n8, n16 = config.blocks
-        self.stem = nn.Conv2d(config.latent_channels, w16, 3, padding=1)
-        self.stage16 = _blocks(w16, n16)
-        self.up8 = Up(w16, w8)
-        self.stage8 = _blocks(w8, n8)
-        self.up4 = Up(w8, w4)
-        self.stage4 = _blocks(w4, n4)
-        self.head = nn.Conv2d(w4, 3 * 16, 3, padding=1)
+        widths = config.widths[::-1]
+        self.stem = nn.Conv2d(config.latent_channels, widths[0], 3, padding=1)
+        self.stages = nn.ModuleList(_blocks(*size) for size in zip(widths, config.blocks[::-1], strict=True))
+        self.ups = nn.ModuleList(Up(*pair) for pair in pairwise(widths))
+        self.head = nn.Conv2d(widths[-1], 3 * FOLD**2, 3, padding=1)
 
     def forward(self, latents: Tensor) -> Tensor:
-        h = self.up8(self.stage16(self.stem(latents)))
-        h = self.up4(self.stage8(h))
-        return F.pixel_shuffle(self.head(self.stage4(h)), 4)
+        h = self.stages[0](self.stem(latents))
+        for up, stage in zip(self.ups, list(self.stages)[1:], strict=True):
+            h = stage(up(h))
+        return F.pixel_shuffle(self.head(h), FOLD)
 
 
 class Block(nn.Module):

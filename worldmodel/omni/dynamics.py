@@ -1,19 +1,21 @@
 """The world's dynamics: given the past and an action, predict the clean next frame from a noised one.
 
-A frame is a block of tokens:  [action | level | video 1..N | registers | agent]
+A frame is a block of tokens:  [action | level | video 1..N | sound | registers | agent], sound where the world has it.
 `level` holds the noise level tau and the step size d of shortcut forcing; the agent token feeds the reward and
 ending heads. tau runs on a grid of 1/K_MAX: 0 is noise, 1 is clean; K steps are steps of size 1/K.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 
 import torch
 from torch import Tensor, nn
 
 from inhabit.worldmodel.omni.autoencoder import Block as ConvBlock
-from inhabit.worldmodel.omni.transformer import Past, Transformer, TransformerConfig, space_angles
+from inhabit.worldmodel.omni.sound import SoundConfig
+from inhabit.worldmodel.omni.text import TextConfig, TextEncoder, Tokens
+from inhabit.worldmodel.omni.transformer import Past, Transformer, TransformerConfig, Words, space_angles
 
 K_MAX = 8
 """The finest schedule that is trained; tau lives on multiples of 1/K_MAX."""
@@ -35,6 +37,12 @@ class DynamicsConfig:
 
     transformer: TransformerConfig = field(default_factory=TransformerConfig)
 
+    text: TextConfig | None = None
+    """How prompts are read; None for a world that does not listen to words."""
+
+    sound: SoundConfig | None = None
+    """How sound is coded; None for a silent world."""
+
     latent_channels: int = 32
     """Channels of the codec's latents."""
 
@@ -50,8 +58,17 @@ class DynamicsConfig:
     registers: int = 2
     """Tokens without a meaning of their own, for the network's notes."""
 
-    detail_width: int = 96
-    """Channels of the convolutions that carry detail over from the frame before."""
+    detail_width: int = 64
+    """Channels of the convolutions that read and write single latents."""
+
+    detail_blocks: tuple[int, int] = (1, 3)
+    """Residual blocks of those that read, before the transformer, and of those that write, after it."""
+
+    reach: tuple[int, int] = (1, 3)
+    """Latents up or down, and to either side, from which a move may fetch what is there next."""
+
+    moves: int = 12
+    """Linear maps of the frame before that each place may mix."""
 
     @property
     def token_channels(self) -> int:
@@ -64,7 +81,12 @@ class DynamicsConfig:
     @property
     def tokens(self) -> int:
         """Tokens of one frame of the usual size, all kinds."""
-        return 2 + self.video_tokens + self.registers + 1
+        return self.other_tokens + self.video_tokens
+
+    @property
+    def other_tokens(self) -> int:
+        """Tokens of one frame that are not video: action, level, sound, registers, agent."""
+        return 3 + self.registers + (self.sound is not None)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,6 +108,21 @@ class Block:
     step: Tensor
     """(b, t) int64, log2 of the steps of the schedule that this pass belongs to: 0 (one step) .. log2 K_MAX."""
 
+    sound: Tensor | None = None
+    """(b, t, 2, latent) sound latents at `level`, and those of the frame before, for a world with sound."""
+
+    words: Words | None = None
+    """Prompts, for a network that listens."""
+
+    strength: Tensor | None = None
+    """(b, t) float32: how much further than it would go by itself the picture shall follow its prompt; 0 as it is."""
+
+    def select(self, *where: slice) -> Block:
+        """Some rows, or some rows and frames."""
+        chosen = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "words"}
+        words = self.words and replace(self.words, of_frame=self.words.of_frame[where])
+        return Block(words=words, **{name: value if value is None else value[where] for name, value in chosen.items()})
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prediction:
@@ -98,6 +135,9 @@ class Prediction:
     ending_logit: Tensor
     """(b, t)."""
 
+    sound: Tensor | None
+    """(b, t, latent) float32, clean; None in a silent world."""
+
     made: list[Tensor]
     """For each time layer the keys and values of these frames, (2, b, n, heads, t, head_width)."""
 
@@ -109,14 +149,21 @@ class Dynamics(nn.Module):
         super().__init__()
         self.config = config
         width = config.transformer.width
-        self.video_in = nn.Linear(2 * config.token_channels, width)
+        self.stem = Stem(config)
+        self.video_in = nn.Linear(config.detail_width * config.patch**2, width)
         self.action_in = nn.Linear(config.actions, width)
         self.level_in = nn.Embedding(K_MAX + 1, width)
         self.step_in = nn.Embedding(K_MAX.bit_length(), width)
+        if config.text:
+            self.text = TextEncoder(config.text, width)
+            self.strength_in = nn.Linear(1, width)
+        if config.sound:
+            self.sound_in = nn.Linear(2 * config.sound.latent, width)
+            self.sound_out = _head(width, config.sound.latent)
         self.kinds = nn.Parameter(torch.randn(4 + config.registers, width) * 0.02)
-        self.transformer = Transformer(config.transformer)
+        self.transformer = Transformer(config.transformer, words=config.text is not None)
         self.video_out = nn.Linear(width, DETAIL_NOTES * config.patch**2)
-        self.detail = Detail(config.latent_channels, config.detail_width)
+        self.detail = Detail(config)
         self.reward_head = _head(width, REWARD_BINS)
         self.ending_head = _head(width, 1)
         self.register_buffer("reward_values", reward_values(), persistent=False)
@@ -124,32 +171,43 @@ class Dynamics(nn.Module):
     def forward(self, block: Block, past: list[Past] | None = None) -> Prediction:
         """Predict the clean frames of a block, given its own earlier frames or a cache of them."""
         rows, columns = block.noised.shape[-2] // self.config.patch, block.noised.shape[-1] // self.config.patch
-        tokens = self._tokens(block)
-        features, made = self.transformer(tokens, self._angles(rows, columns, tokens.device), past)
+        seen = self.stem(block.noised, block.previous)
+        tokens = self._tokens(block, seen)
+        features, made = self.transformer(tokens, self._angles(rows, columns, tokens.device), past, block.words)
         notes = unpatch(self.video_out(features[:, :, 2 : 2 + rows * columns]), rows, columns, self.config.patch)
-        clean = self.detail(notes, block.noised, block.previous)
+        clean = self.detail(notes, seen, block.previous)
         with torch.autocast(notes.device.type, enabled=False):
             agent = features[:, :, -1].float()
+            sound = self.sound_out(features[:, :, 2 + rows * columns].float()) if self.config.sound else None
             return Prediction(
                 clean=clean,
+                sound=sound,
                 reward_logits=self.reward_head(agent),
                 ending_logit=self.ending_head(agent).squeeze(-1),
                 made=made,
             )
 
+    def read(self, tokens: Tokens) -> Tensor:
+        """Read prompts, once for as long as they hold. Shape: (space layers, 2, p, heads, tokens, head_width)."""
+        return self.transformer.read(self.text(tokens))
+
     def expected_reward(self, logits: Tensor) -> Tensor:
         """Shapes: (..., REWARD_BINS) -> (...)."""
         return (logits.softmax(-1) * self.reward_values).sum(-1)
 
-    def _tokens(self, block: Block) -> Tensor:
-        patch = self.config.patch
+    def _tokens(self, block: Block, seen: Tensor) -> Tensor:
         action = self.action_in(block.actions)[:, :, None]  # (b, t, 1, d)
         level = (self.level_in(block.level) + self.step_in(block.step))[:, :, None]
-        video = self.video_in(torch.cat([patched(block.noised, patch), patched(block.previous, patch)], dim=-1))
+        if block.strength is not None:
+            level = level + self.strength_in(block.strength[..., None])[:, :, None]
+        video = self.video_in(patched(seen, self.config.patch))
         # the action also goes straight into every video token: a small network must not have to look for it
         video = video + action + level + self.kinds[2]
         notes = self.kinds[3:].expand(*level.shape[:2], -1, -1)  # registers and the agent token
-        return torch.cat([action + self.kinds[0], level + self.kinds[1], video, notes], dim=2)
+        heard = []
+        if block.sound is not None:
+            heard = [self.sound_in(block.sound.flatten(2))[:, :, None] + action + level]
+        return torch.cat([action + self.kinds[0], level + self.kinds[1], video, *heard, notes], dim=2)
 
     def _angles(self, rows: int, columns: int, device: torch.device) -> Tensor:
         row, column = torch.meshgrid(
@@ -157,35 +215,90 @@ class Dynamics(nn.Module):
         )
         # video tokens sit at 1.. so that the tokens without a place, at 0, are at a place of their own
         place = torch.stack([row.flatten(), column.flatten()]).float() + 1
-        place = nn.functional.pad(place, (2, self.config.registers + 1))
+        place = nn.functional.pad(place, (2, self.config.other_tokens - 2))
         return space_angles(place[0], place[1], self.config.transformer)
+
+
+class Stem(nn.Module):
+    """Read the noised frame and the frame before it latent by latent, before whole patches become tokens."""
+
+    def __init__(self, config: DynamicsConfig):
+        super().__init__()
+        width = config.detail_width
+        self.join = nn.Conv2d(2 * config.latent_channels + 2, width, 3, padding=1)
+        self.blocks = nn.Sequential(*(ConvBlock(width) for _ in range(config.detail_blocks[0])))
+
+    def forward(self, noised: Tensor, previous: Tensor) -> Tensor:
+        """Shapes: two of (b, t, c, h, w) -> (b, t, detail_width, h, w)."""
+        # convolutions do not know where they are, and turning the view moves its edges twice as far as its middle
+        place = _place(noised).expand(*noised.shape[:2], -1, -1, -1)
+        both = torch.cat([noised, previous, place], dim=2).flatten(0, 1).contiguous(memory_format=torch.channels_last)
+        return self.blocks(self.join(both)).unflatten(0, noised.shape[:2])
 
 
 class Detail(nn.Module):
     """Write the frame: what the transformer decided for each place, carried out on the frame before.
 
-    A token of 128 numbers passes a transformer of this size only in outline: the common survives, and a monster of ten
-    pixels is gone within a frame. So the transformer only notes what happens where, and convolutions that see every
-    latent of the previous and of the noised frame move, change or keep what is there. The result is the previous frame
-    plus what they say.
+    A token that stands for hundreds of numbers passes a transformer of this size only in outline: the common survives,
+    and a monster of ten pixels is gone within a frame. So the transformer only notes what happens where, and
+    convolutions at full resolution do it. First they move: the frame before is seen through several linear maps of a
+    neighbourhood, which begin as shifts, and each place mixes them. Then they write what changed.
     """
 
-    def __init__(self, channels: int, width: int):
+    def __init__(self, config: DynamicsConfig):
         super().__init__()
-        self.join = nn.Conv2d(DETAIL_NOTES + 2 * channels, width, 3, padding=1)
-        self.blocks = nn.Sequential(ConvBlock(width), ConvBlock(width))
+        width, channels = config.detail_width, config.latent_channels
+        self.join = nn.Conv2d(DETAIL_NOTES + width, width, 3, padding=1)
+        self.first = ConvBlock(width)
+        self.moves = nn.Conv2d(
+            channels,
+            config.moves * channels,
+            [2 * reach + 1 for reach in config.reach],
+            padding=config.reach,
+            bias=False,
+        )
+        self.choice = nn.Conv2d(width, config.moves, 1)
+        self.moved_in = nn.Conv2d(channels, width, 3, padding=1)
+        self.blocks = nn.Sequential(*(ConvBlock(width) for _ in range(config.detail_blocks[1] - 1)))
         self.out = nn.Conv2d(width, channels, 3, padding=1)
-        nn.init.zeros_(self.out.weight)
-        nn.init.zeros_(self.out.bias)  # type: ignore[arg-type]
+        self._begin(config)
 
-    def forward(self, notes: Tensor, noised: Tensor, previous: Tensor) -> Tensor:
-        """Shapes: (b, t, DETAIL_NOTES, h, w), two of (b, t, c, h, w) -> (b, t, c, h, w) float32."""
-        b, t = notes.shape[:2]
-        seen = torch.cat([notes, noised.to(notes.dtype), previous.to(notes.dtype)], dim=2).flatten(0, 1)
-        h = self.blocks(self.join(seen.contiguous(memory_format=torch.channels_last)))
+    @torch.no_grad()
+    def _begin(self, config: DynamicsConfig) -> None:
+        """At first everything stays where it is, or nearly; the other moves are shifts to either side, then copies."""
+        for part in (self.choice.weight, self.choice.bias, self.out.weight, self.out.bias):
+            assert part is not None
+            part.zero_()
+        assert self.choice.bias is not None
+        self.choice.bias[0] = 3.0
+        rows, columns = config.reach
+        sides = sorted(range(-columns, columns + 1), key=abs)
+        weight = self.moves.weight.mul_(0.1).unflatten(0, (config.moves, -1))  # (moves, c, c, rows, columns)
+        for move in range(config.moves):
+            side = sides[move % len(sides)]
+            weight[move, :, :, rows, columns + side] += torch.eye(config.latent_channels)
+
+    def forward(self, notes: Tensor, seen: Tensor, previous: Tensor) -> Tensor:
+        """Shapes: (b, t, DETAIL_NOTES, h, w), (b, t, detail_width, h, w), (b, t, c, h, w) -> the last, float32."""
+        both = torch.cat([notes, seen.to(notes.dtype)], dim=2).flatten(0, 1)
+        h = self.first(self.join(both.contiguous(memory_format=torch.channels_last)))
+        moved = self._move(self.choice(h), previous.flatten(0, 1))
+        h = self.blocks(h + self.moved_in(moved.contiguous(memory_format=torch.channels_last)))
         with torch.autocast(notes.device.type, enabled=False):  # the last layer stays fp32: it sets the picture
             change = self.out(nn.functional.silu(h.float()))
-            return previous.float() + change.unflatten(0, (b, t))
+            return (moved.float() + change).unflatten(0, previous.shape[:2])
+
+    def _move(self, choice: Tensor, previous: Tensor) -> Tensor:
+        """Shapes: (n, moves, h, w), (n, c, h, w) -> the latter, in which each place has mixed the moves."""
+        maps = self.moves(previous.contiguous(memory_format=torch.channels_last)).unflatten(1, (choice.shape[1], -1))
+        return (maps.float() * choice.float().softmax(1)[:, :, None]).sum(1)
+
+
+def _place(like: Tensor) -> Tensor:
+    """Row and column of each latent, -1 to 1. Shape (2, h, w)."""
+    h, w = like.shape[-2:]
+    rows, columns = (torch.linspace(-1, 1, size, device=like.device, dtype=like.dtype) for size in (h, w))
+    return torch.stack(torch.meshgrid(rows, columns, indexing="ij"))
 
 
 def patched(latents: Tensor, patch: int) -> Tensor:

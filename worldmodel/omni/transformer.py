@@ -34,7 +34,7 @@ class TransformerConfig:
     """Hidden features of the SwiGLU."""
 
     time_every: int = 3
-    """Every n-th layer is a time layer."""
+    """Every n-th layer is a time layer, from the first: what was done before must be known before it is drawn."""
 
     context: int = 24
     """Frames that a time layer looks back."""
@@ -44,7 +44,7 @@ class TransformerConfig:
         return self.width // self.heads
 
     def is_time(self, layer: int) -> bool:
-        return layer % self.time_every == self.time_every - 1
+        return layer % self.time_every == 0
 
     @property
     def time_layers(self) -> int:
@@ -65,34 +65,61 @@ class Past:
     """(b, slots) int64: frames before the newest frame of this pass; negative marks an empty slot."""
 
 
-class Transformer(nn.Module):
-    """A stack of space and time layers."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Words:
+    """What space layers may look at beside their own frame: keys and values of prompts, and which frame has which."""
 
-    def __init__(self, config: TransformerConfig):
+    keys_values: Tensor
+    """(space layers, 2, p, heads, tokens, head_width)."""
+
+    filled: Tensor
+    """(p, tokens) bool."""
+
+    of_frame: Tensor
+    """(b, t) int64: the prompt of each frame."""
+
+
+class Transformer(nn.Module):
+    """A stack of space and time layers; with `words`, space layers also look at a prompt."""
+
+    def __init__(self, config: TransformerConfig, *, words: bool = False):
         super().__init__()
         self.config = config
-        self.layers = nn.ModuleList(Layer(config, time=config.is_time(i)) for i in range(config.layers))
+        self.layers = nn.ModuleList(Layer(config, time=config.is_time(i), words=words) for i in range(config.layers))
         self.norm = Norm(config.width)
 
-    def forward(self, x: Tensor, space_angles: Tensor, past: list[Past] | None = None) -> tuple[Tensor, list[Tensor]]:
+    def read(self, text: Tensor) -> Tensor:
+        """Turn prompts into what Words holds of them.
+
+        Shapes: (p, tokens, d) -> (space layers, 2, p, heads, tokens, head_width).
+        """
+        return torch.stack([layer.read(text) for layer in self.layers if not layer.is_time])
+
+    def forward(
+        self, x: Tensor, space_angles: Tensor, past: list[Past] | None = None, words: Words | None = None
+    ) -> tuple[Tensor, list[Tensor]]:
         """Run all layers.
 
         Args:
             x: (b, t, n, d) tokens; the last token of a frame is the agent token, which reads all and is read by none.
             space_angles: (n, head_width / 2) rotation of each token by its place in the frame.
             past: one entry for each time layer, or None when x holds its whole past (training).
+            words: prompts, for a network that was built to listen to them.
 
         Returns:
             (b, t, n, d) normed features, and for each time layer the unrotated keys and values of x's frames,
             stacked: (2, b, n, heads, t, head_width).
         """
         made: list[Tensor] = []
+        said = _gather(words) if words else None
+        space = 0
         for layer in self.layers:
             if layer.is_time:
                 x, keys_values = layer.attend_time(x, past[len(made)] if past else None)
                 made.append(keys_values)
             else:
-                x = layer.attend_space(x, space_angles)
+                x = layer.attend_space(x, space_angles, said and (said[0][space], said[1]))
+                space += 1
             x = layer.think(x)
         return self.norm(x), made
 
@@ -107,7 +134,7 @@ class Norm(nn.RMSNorm):
 class Layer(nn.Module):
     """Attention over space or time, then a SwiGLU. Starts as the identity (zero output projections)."""
 
-    def __init__(self, config: TransformerConfig, *, time: bool):
+    def __init__(self, config: TransformerConfig, *, time: bool, words: bool = False):
         super().__init__()
         self.config = config
         self.is_time = time
@@ -117,6 +144,8 @@ class Layer(nn.Module):
         self.query_norm = Norm(config.head_width)
         self.key_norm = Norm(config.head_width)
         self.attention_out = nn.Linear(width, width, bias=False)
+        if words and not time:
+            self.text_in = nn.Linear(width, 2 * width, bias=False)
         self.mlp_norm = Norm(width)
         self.mlp_in = nn.Linear(width, 2 * hidden, bias=False)
         self.mlp_out = nn.Linear(hidden, width, bias=False)
@@ -127,12 +156,24 @@ class Layer(nn.Module):
         gate, value = self.mlp_in(self.mlp_norm(x)).chunk(2, dim=-1)
         return x + self.mlp_out(F.silu(gate) * value)
 
-    def attend_space(self, x: Tensor, angles: Tensor) -> Tensor:
+    def read(self, text: Tensor) -> Tensor:
+        """Keys and values of prompts. Shapes: (p, tokens, d) -> (2, p, heads, tokens, head_width)."""
+        p, tokens, _ = text.shape
+        pair = self.text_in(text).reshape(p, tokens, 2, self.config.heads, self.config.head_width)
+        k, v = pair.permute(2, 0, 3, 1, 4)
+        return torch.stack([self.key_norm(k), v])
+
+    def attend_space(self, x: Tensor, angles: Tensor, said: tuple[Tensor, Tensor] | None = None) -> Tensor:
         b, t, n, d = x.shape
         q, k, v = self._project(x.reshape(b * t, n, d))
         q, k = rotate(q, angles), rotate(k, angles)
         # nobody reads the agent token, the last one; it reads the others and keeps itself through the residual
-        y = F.scaled_dot_product_attention(q, k[:, :, :-1], v[:, :, :-1])
+        k, v, mask = k[:, :, :-1], v[:, :, :-1], None
+        if said is not None:
+            (text_k, text_v), filled = said
+            k, v = torch.cat([k, text_k.to(k.dtype)], 2), torch.cat([v, text_v.to(v.dtype)], 2)
+            mask = F.pad(filled, (n - 1, 0), value=True)[:, None, None]  # (b t, 1, 1, n - 1 + tokens)
+        y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
         return x + self.attention_out(y.transpose(1, 2).reshape(b, t, n, d))
 
     def attend_time(self, x: Tensor, past: Past | None) -> tuple[Tensor, Tensor]:
@@ -173,6 +214,12 @@ class Layer(nn.Module):
         qkv = self.qkv(self.attention_norm(x)).reshape(b, s, 3, self.config.heads, self.config.head_width)
         q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)
         return self.query_norm(q), self.key_norm(k), v
+
+
+def _gather(words: Words) -> tuple[Tensor, Tensor]:
+    """Each frame's prompt. Shapes: (space layers, 2, b t, heads, tokens, head_width), (b t, tokens)."""
+    which = words.of_frame.flatten()
+    return words.keys_values[:, :, which], words.filled[which]
 
 
 def rotate(x: Tensor, angles: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from inhabit.worldmodel.recordings import Meta, RecordingError, read_meta, read_shards
+from inhabit.worldmodel.recordings import Meta, RecordingError, Shard, read_meta, read_shards
 
 HELD_OUT_EVERY = 32
 """Episodes whose seed leaves the remainder HELD_OUT_EVERY - 1 are never trained on."""
@@ -36,6 +36,10 @@ class Footage:
     """(m, 6) int32, sorted by row: row, name, x, y, width, height; effects left out."""
     names: tuple[str, ...]
     """What the boxes' second column counts."""
+    texts: tuple[str, ...] = ("",)
+    """What was said, each once; the first is nothing."""
+    text_of: np.ndarray | None = None
+    """(n,) int64 which of them holds at each row; None where nothing was ever said."""
 
     def __len__(self) -> int:
         return len(self.actions)
@@ -96,12 +100,14 @@ def load_footage(folder: str | Path, *, limit: int | None = None, seeds: range |
         name: [] for name in ("frames", "actions", "rewards", "terminated", "first", "seeds")
     }
     boxes, names, rows = [], [], 0
+    texts, text_of = {"": 0}, []
     for shard in read_shards(folder, seeds=seeds):
         for name in columns:
             columns[name].append(getattr(shard, name))
         columns["first"][-1][0] = True  # whatever came before this shard's first row is not its past
         kept = _kept_boxes(shard.objects, shard.object_names, names)
         boxes.append(np.column_stack([kept[:, 0] + rows, kept[:, 1:]]))
+        text_of.append(_texts_of(shard, texts))
         rows += len(shard)
         if limit and rows >= limit:
             break
@@ -111,8 +117,24 @@ def load_footage(folder: str | Path, *, limit: int | None = None, seeds: range |
         meta=meta,
         boxes=np.concatenate(boxes),
         names=tuple(names),
+        texts=tuple(texts),
+        text_of=np.concatenate(text_of) if len(texts) > 1 else None,
         **{name: np.concatenate(parts) for name, parts in columns.items()},
     )
+
+
+def _texts_of(shard: Shard, texts: dict[str, int]) -> np.ndarray:
+    """Which text holds at each row of a shard; `texts` grows as new ones appear."""
+    held = np.zeros(len(shard), np.int64)
+    begins = dict(zip(shard.text_frame.tolist(), shard.text, strict=True))
+    said = 0
+    for row in range(len(shard)) if begins else ():
+        if row in begins:
+            said = texts.setdefault(begins[row], len(texts))
+        elif shard.first[row]:
+            said = 0
+        held[row] = said
+    return held
 
 
 def _kept_boxes(objects: np.ndarray, shard_names: tuple[str, ...], names: list[str]) -> np.ndarray:

@@ -35,7 +35,11 @@ PRESETS = {
         ),
         dynamics_training=DynamicsTraining(batch=8),
     ),
-    "tiny": Preset(about="people on a 2-core CPU; one token stands for 32x32 pixels", autoencoder=_CODEC),
+    "tiny": Preset(
+        about="people on a 2-core CPU; one token stands for 32x32 pixels",
+        autoencoder=AutoencoderConfig(latent_channels=16, widths=(64, 128), blocks=(1, 2)),
+        dynamics=DynamicsConfig(patch=4, transformer=TransformerConfig(width=192, layers=6, heads=3, hidden=512)),
+    ),
     "tiny-fine": Preset(
         about="the same with four times the tokens, one for 16x16 pixels; for a GPU or much patience",
         autoencoder=_CODEC,

@@ -14,6 +14,9 @@ from inhabit.worldmodel.catalog import WORLD_JSON, PackError
 from inhabit.worldmodel.evaluate.detector import Detector
 from inhabit.worldmodel.pack import fill, load_pack, read_tensors, write_tensors
 
+GRAFTED = 0.7
+"""Share of the dynamics' weights that must fit for the others to be learnt beside them."""
+
 
 class Progress(msgspec.Struct, kw_only=True):
     """progress.json: what has been done, over all sessions."""
@@ -52,15 +55,19 @@ class Run:
         write_tensors(dict(network.state_dict()), self.folder / f"{name}.safetensors")
 
     def resume(self, name: str, network: nn.Module) -> bool:
-        """Fill a network from this run, or else from the pack that is being improved. False when neither has it."""
-        if (self.folder / f"{name}.safetensors").is_file():
-            fill(network, self.folder / f"{name}.safetensors")
-            return True
-        shipped = {"dynamics-average": "dynamics", "autoencoder": "autoencoder"}.get(name)
-        if shipped and (self.pack_folder / WORLD_JSON).is_file():
-            with contextlib.suppress(PackError):  # a pack of another shape is not resumed but replaced
-                fill(network, self.pack_folder / f"{shipped}.safetensors")
-                return True
+        """Fill a network from this run, or else from the pack that is being improved. False when neither has it.
+
+        Dynamics that have got a new sense since, such as sound, keep what they knew and learn the rest.
+        """
+        shipped = {"dynamics-average": "dynamics"}.get(name, name)
+        places = [self.folder / f"{name}.safetensors"]
+        if (self.pack_folder / WORLD_JSON).is_file():
+            places.append(self.pack_folder / f"{shipped}.safetensors")
+        for path in places:
+            if path.is_file():
+                with contextlib.suppress(PackError):  # what has another shape is not resumed but replaced
+                    fill(network, path, share=GRAFTED if name.startswith("dynamics") else 1.0)
+                    return True
         return False
 
     def keep_detector(self, detector: Detector) -> None:

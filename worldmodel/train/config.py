@@ -1,0 +1,44 @@
+"""What one training session is told. No torch here: the command line reads it before anything is loaded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LearnConfig:
+    """What to learn from, and for how long."""
+
+    recording: tyro.conf.Positional[Path]
+    """Folder that `inhabit record` made."""
+
+    out: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
+    """Folder of the pack; what training needs to go on lies beside it, in OUT.run."""
+
+    name: str = ""
+    """The world's name; the folder's name when empty."""
+
+    preset: str = "tiny"
+    """Size: nano (agents), tiny (people on a 2-core CPU), tiny-fine (the same, finer), small (one GPU)."""
+
+    minutes: float = 30.0
+    """Length of this session; saved every two minutes."""
+
+    device: str = "auto"
+    """auto, cpu or cuda."""
+
+    codec_share: float = 0.2
+    """Share of the session that the codec gets when it has not passed its gate yet."""
+
+    sound_share: float = 0.06
+    """Share of the session that the sound codec gets when there is none yet; 0 learns a silent world."""
+
+    gate: float = 0.9
+    """Object recall that the codec must reach before dynamics is trained (where objects were recorded)."""
+
+    final: bool = True
+    """Let the learning rate fall at the end; --no-final keeps it up for a session that will be continued."""

@@ -1,0 +1,328 @@
+"""Shortcut forcing: what the network is shown, frames at mixed noise levels, and what it shall answer, clean ones.
+
+Each frame of a window has a noise level of its own (diffusion forcing). Some rows teach big steps: their target is
+where two half steps of the present network lead (Dreamer 4, arXiv 2509.24527, sec. 3.3). Some steps put the network's
+own frames into the past, and some rows aim beyond their prompt. Sound shares its frame's level throughout.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from inhabit.worldmodel.omni.dynamics import CONTEXT_LEVEL, K_MAX, Block, Dynamics
+from inhabit.worldmodel.omni.text import Tokens
+from inhabit.worldmodel.omni.transformer import Words
+from inhabit.worldmodel.train.latents import Latents
+
+FINEST = K_MAX.bit_length() - 1
+"""log2 of the steps of the finest schedule."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ForcingConfig:
+    """What is shown how often."""
+
+    context_share: float = 0.4
+    """Share of the frames that are nearly clean, the state in which frames serve as context."""
+
+    blank_share: float = 0.3
+    """Share of the others that are nothing but noise: what the next frame is must be decided there, and a frame that
+    shows half of it already teaches little about that."""
+
+    previous_noise: float = 0.1
+    """Largest share of noise in the previous frame that is handed on directly."""
+
+    previous_drop: float = 0.03
+    """Share of frames that get no previous frame, as the first of a session has none."""
+
+    bootstrap_from: float = 0.1
+    """Share of the budget before big steps are taught; 0 when resuming."""
+
+    bootstrap_rows: tuple[float, float] = (0.25, 0.4)
+    """Share of the rows that teach big steps: at first, and in the last third."""
+
+    bootstrap_steps: tuple[float, ...] = (0.25, 0.5, 0.25)
+    """How often each of the schedules of 1, 2, 4 steps is taught; 2 is what people play with."""
+
+    dream_share: float = 0.3
+    """Share of the steps in which some frames of the past are the network's own: it must live with what it makes."""
+
+    dream_from: float = 0.3
+    """Share of the budget before that begins; 0 when resuming."""
+
+    silent_share: float = 0.1
+    """Share of the rows whose prompt is withheld, so that a world also goes on without one."""
+
+    guided_rows: float = 0.25
+    """Share of the rows that teach what it is to follow a prompt more strongly, of those whose frames have one."""
+
+    guided_from: float = 0.3
+    """Share of the budget before that begins; 0 when resuming."""
+
+    strongest: float = 2.0
+    """Prompt strengths from 0 to this are taught."""
+
+    def resumed(self) -> ForcingConfig:
+        """The same for a network that knows the beginnings already."""
+        return replace(self, bootstrap_from=0.0, dream_from=0.0, guided_from=0.0)
+
+
+class Answer(Protocol):
+    """A network's prediction, as far as it matters here."""
+
+    clean: Tensor
+    sound: Tensor | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Clean:
+    """Clean frames: real ones, or what the network shall say."""
+
+    video: Tensor
+    """(b, t, c, h, w)."""
+
+    sound: Tensor | None = None
+    """(b, t, latent); None in a silent world."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Lesson:
+    """One step's worth of training."""
+
+    rows: Tensor
+    """(b, t) of the recording."""
+
+    block: Block
+    """What the network is shown."""
+
+    target: Clean
+    """What it shall answer."""
+
+    real: Clean
+    """What really was."""
+
+
+class Forcing:
+    """Draws lessons from a recording."""
+
+    def __init__(
+        self,
+        network: Dynamics,
+        data: Latents,
+        starts: Tensor,
+        config: ForcingConfig,
+        *,
+        batch: int,
+        window: int,
+        seed: int = 0,
+    ):
+        self.network, self.data, self.config = network, data, config
+        self._starts, self._batch, self._window = starts, batch, window
+        self._device = starts.device
+        self._random = torch.Generator(self._device).manual_seed(seed)
+
+    def draw(self, share: float) -> Lesson:
+        """The next lesson; `share` of the budget is behind us."""
+        rows = self.draw_rows()
+        block, real = self.noise(rows)
+        target, big = real, torch.zeros_like(block.level, dtype=torch.bool)
+        block = self.say(block, rows)
+        if share >= self.config.dream_from and self._chance(self.config.dream_share):
+            block = self.dream(block, real)
+        count = self._bootstrap_rows(share)
+        if count:
+            block, big = self.make_big(block, real, count)
+            target = self.bootstrap_target(block, real, big, count)
+        if block.words and share >= self.config.guided_from:
+            block, target = self.guide(block, target, big)
+        return Lesson(rows=rows, block=block, target=target, real=real)
+
+    def draw_rows(self) -> Tensor:
+        """Rows of windows. Shape (b, t)."""
+        chosen = torch.randint(len(self._starts), (self._batch,), generator=self._random, device=self._device)
+        return self._starts[chosen][:, None] + torch.arange(self._window, device=self._device)
+
+    def noise(self, rows: Tensor) -> tuple[Block, Clean]:
+        """A block in which every frame has a level of its own, all in the finest schedule, and the clean frames."""
+        data = self.data
+        real = Clean(video=data.z[rows].float(), sound=None if data.sound is None else data.sound[rows].float())
+        level = self._levels(rows.shape)
+        return Block(
+            noised=self._blend(real.video, level),
+            previous=self.previous(rows, real.video),
+            actions=data.actions[rows],
+            level=level,
+            step=torch.full_like(level, FINEST),
+            sound=self._sound(rows, real.sound, level),
+        ), real
+
+    def previous(self, rows: Tensor, video: Tensor) -> Tensor:
+        """The frame before each, slightly noised; nothing where an episode begins, and now and then elsewhere."""
+        head = rows[:, :1]
+        opening = self.data.z[(head - 1).clamp(min=0)].float()
+        opening = opening * (~self.data.first[head])[..., None, None, None]
+        previous = torch.cat([opening, video[:, :-1]], dim=1)
+        share = self.config.previous_noise * self._uniform(rows.shape)[..., None, None, None]
+        kept = (self._uniform(rows.shape) >= self.config.previous_drop)[..., None, None, None]
+        return (previous * (1 - share) + self._normal(video.shape) * share) * kept
+
+    def say(self, block: Block, rows: Tensor) -> Block:
+        """Tell the network which prompt holds at each frame; now and then none."""
+        if self.data.prompts is None or self.data.prompt is None:
+            return block
+        nothing = len(self.data.prompts.triples) - 1
+        silent = self._uniform(rows.shape[:1])[:, None] < self.config.silent_share
+        used, of_frame = torch.where(silent, nothing, self.data.prompt[rows]).unique(return_inverse=True)
+        used = torch.cat([used, used.new_tensor([nothing])])  # the last one is "nothing", for guide()
+        tokens = Tokens(triples=self.data.prompts.triples[used], filled=self.data.prompts.filled[used])
+        words = Words(keys_values=self.network.read(tokens), filled=tokens.filled, of_frame=of_frame)
+        return replace(block, words=words, strength=torch.zeros(rows.shape, device=self._device))
+
+    @torch.no_grad()
+    def guide(self, block: Block, target: Clean, big: Tensor) -> tuple[Block, Clean]:
+        """Let some rows aim beyond their target, away from where they would go without the prompt.
+
+        The strength is an input, so that it can be chosen while the world runs and costs no second pass.
+        Source: model guidance (arXiv 2502.12154), with the scale as a condition as in iMF (arXiv 2512.02012).
+        """
+        assert block.words is not None
+        row = self._uniform(block.level.shape[:1])[:, None] < self.config.guided_rows
+        chosen = row & ~big & (block.level < CONTEXT_LEVEL)
+        if not bool(chosen.any()):
+            return block, target
+        strength = torch.where(row, self.config.strongest * self._uniform(block.level.shape[:1])[:, None], 0.0)
+        nothing = torch.full_like(block.words.of_frame, len(block.words.filled) - 1)
+        told = self.network(block).clean.float()
+        untold = self.network(replace(block, words=replace(block.words, of_frame=nothing))).clean.float()
+        beyond = target.video + _wide(strength, told) * (told - untold)
+        video = torch.where(_wide(chosen, told), beyond, target.video)
+        strength = torch.where(big, 0.0, strength).expand(block.level.shape)
+        return replace(block, strength=strength), replace(target, video=video)
+
+    @torch.no_grad()
+    def dream(self, block: Block, real: Clean) -> Block:
+        """Put the network's own prediction in the place of half of the frames, where they are seen as the past."""
+        made = self.network(block).clean.float()
+        own = _wide(self._uniform(block.level.shape) < 0.5, made)
+        past = torch.where(own, made, real.video)
+        is_context = _wide(block.level >= CONTEXT_LEVEL - 2, made)
+        given = block.previous[:, 1:]
+        shown = _wide(given.flatten(2).any(2), made)  # where the frame before was not withheld
+        previous = torch.where(own[:, :-1] & shown, past[:, :-1], given)
+        return replace(
+            block,
+            noised=torch.where(is_context & own, self._blend(past, block.level), block.noised),
+            previous=torch.cat([block.previous[:, :1], previous], 1),
+        )
+
+    def make_big(self, block: Block, real: Clean, count: int) -> tuple[Block, Tensor]:
+        """Give half of the frames of the first `count` rows a big step, and the others the state of context."""
+        shape = block.level.shape
+        in_rows = torch.arange(shape[0], device=self._device)[:, None] < count
+        big = in_rows & (self._uniform(shape) < 0.5)
+        edges = torch.tensor(self.config.bootstrap_steps, device=self._device).cumsum(0)[:-1]
+        step = torch.bucketize(self._uniform(shape), edges)  # log2 of 1, 2 or 4 steps
+        grid = (self._uniform(shape) * 2**step).long() * (K_MAX >> step)
+        level = torch.where(in_rows, CONTEXT_LEVEL, block.level)
+        level = torch.where(big, grid, level)
+        step = torch.where(big, step, block.step)
+        sound = block.sound
+        if sound is not None and real.sound is not None:
+            sound = torch.stack([self._blend(real.sound, level), sound[:, :, 1]], 2)
+        return replace(block, noised=self._blend(real.video, level), level=level, step=step, sound=sound), big
+
+    @torch.no_grad()
+    def bootstrap_target(self, block: Block, real: Clean, big: Tensor, count: int) -> Clean:
+        """Where two half steps of the present network lead, as clean frames; real ones where no big step is taught."""
+        part, mask = block.select(slice(count)), big[:count]
+        half = torch.where(mask, part.step + 1, part.step)
+        ahead = torch.where(mask, K_MAX >> half, 0)  # levels that half a step advances
+        first = self.network(replace(part, step=half))
+        halfway = replace(
+            part,
+            noised=_advanced(part.noised, first.clean, part.level, ahead),
+            level=part.level + ahead,
+            step=half,
+            sound=_sound_advanced(part, first.sound, ahead),
+        )
+        second = self.network(halfway)
+        video = _reached(part.noised, first.clean, halfway.noised, second.clean, part.level, ahead)
+        target = Clean(video=_replaced(real.video, video, mask))
+        if real.sound is None or part.sound is None or halfway.sound is None:
+            return target
+        noised = part.sound[:, :, 0], halfway.sound[:, :, 0]
+        sound = _reached(noised[0], first.sound, noised[1], second.sound, part.level, ahead)
+        return replace(target, sound=_replaced(real.sound, sound, mask))
+
+    def _levels(self, shape: torch.Size) -> Tensor:
+        """Some nearly clean, as context; of the others some nothing but noise, and the rest anywhere."""
+        anywhere = torch.randint(K_MAX, shape, generator=self._random, device=self._device)
+        anywhere = torch.where(self._uniform(shape) < self.config.blank_share, 0, anywhere)
+        dip = self._uniform(shape)
+        context = CONTEXT_LEVEL - (dip > 0.7).long() - (dip > 0.9).long()
+        return torch.where(self._uniform(shape) < self.config.context_share, context, anywhere)
+
+    def _sound(self, rows: Tensor, sound: Tensor | None, level: Tensor) -> Tensor | None:
+        """Noised sound and that of the frame before, (b, t, 2, latent)."""
+        if sound is None or self.data.sound is None:
+            return None
+        head = rows[:, :1]
+        opening = self.data.sound[(head - 1).clamp(min=0)].float() * (~self.data.first[head])[..., None]
+        return torch.stack([self._blend(sound, level), torch.cat([opening, sound[:, :-1]], 1)], 2)
+
+    def _bootstrap_rows(self, share: float) -> int:
+        if share < self.config.bootstrap_from:
+            return 0
+        wanted = self._batch * self.config.bootstrap_rows[share > 2 / 3]
+        return int(wanted) + self._chance(wanted % 1)  # a small batch takes turns, so that the share holds on average
+
+    def _blend(self, clean: Tensor, level: Tensor) -> Tensor:
+        tau = _tau(level, clean)
+        return tau * clean + (1 - tau) * self._normal(clean.shape)
+
+    def _chance(self, share: float) -> bool:
+        return float(self._uniform(torch.Size([]))) < share
+
+    def _normal(self, shape: torch.Size) -> Tensor:
+        return torch.randn(shape, generator=self._random, device=self._device)
+
+    def _uniform(self, shape: torch.Size) -> Tensor:
+        return torch.rand(shape, generator=self._random, device=self._device)
+
+
+def _wide(of_frame: Tensor, like: Tensor) -> Tensor:
+    """Let one value for each frame stand beside all its numbers. Shapes: (b, t), (b, t, ...) -> (b, t, 1 ...)."""
+    return of_frame.reshape(*of_frame.shape, *[1] * (like.ndim - 2))
+
+
+def _tau(level: Tensor, like: Tensor) -> Tensor:
+    return _wide(level.float() / K_MAX, like)
+
+
+def _advanced(noised: Tensor, clean: Tensor, level: Tensor, ahead: Tensor) -> Tensor:
+    """One step towards a prediction, as long as `ahead` levels."""
+    velocity = (clean - noised) / (1 - _tau(level, noised))
+    return noised + velocity * _tau(ahead, noised)
+
+
+def _sound_advanced(part: Block, clean: Tensor | None, ahead: Tensor) -> Tensor | None:
+    if part.sound is None or clean is None:
+        return None
+    return torch.stack([_advanced(part.sound[:, :, 0], clean, part.level, ahead), part.sound[:, :, 1]], 2)
+
+
+def _reached(noised: Tensor, first: Tensor, halfway: Tensor, second: Tensor, level: Tensor, ahead: Tensor) -> Tensor:
+    """Where the mean of two half steps' velocities leads when it is followed to the end."""
+    velocity_1 = (first - noised) / (1 - _tau(level, noised))
+    velocity_2 = (second - halfway) / (1 - _tau(level + ahead, noised))
+    return noised + (1 - _tau(level, noised)) * (velocity_1 + velocity_2) / 2
+
+
+def _replaced(real: Tensor, made: Tensor, mask: Tensor) -> Tensor:
+    """`made` in the first rows where the mask says so, and `real` elsewhere."""
+    count = len(mask)
+    return torch.cat([torch.where(_wide(mask, made), made, real[:count]), real[count:]])

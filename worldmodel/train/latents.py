@@ -1,0 +1,88 @@
+"""A recording as the dynamics sees it: latents and columns on the training device."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from inhabit.worldmodel.omni.text import TextConfig, Tokens, tokenise
+from inhabit.worldmodel.train.footage import Footage
+
+
+@dataclass(frozen=True, kw_only=True)
+class Latents:
+    """A recording as the dynamics sees it; all tensors on the training device."""
+
+    z: Tensor
+    """(n, c, h, w) float16."""
+    actions: Tensor
+    rewards: Tensor
+    ended: Tensor
+    """(n,) float32, 1 where the frame terminated its episode."""
+    first: Tensor
+    care: Tensor
+    """(n, h, w) float16: extra weight of each latent because of objects on it, 0 to 1."""
+    prompts: Tokens | None = None
+    """The recording's texts, and an empty one as the last, for a world that listens to words."""
+    prompt: Tensor | None = None
+    """(n,) int64 which of them held at each frame."""
+    sound: Tensor | None = None
+    """(n, latent) float16 sound latents, for a world with sound."""
+    loudness: Tensor | None = None
+    """(n,) float32 how loud it was."""
+
+
+def gather_latents(
+    footage: Footage,
+    z: Tensor,
+    device: torch.device,
+    *,
+    text: TextConfig | None = None,
+    sound: Tensor | None = None,
+    loudness: np.ndarray | None = None,
+) -> Latents:
+    """Put a recording's latents and columns onto the training device.
+
+    Args:
+        z: (n, c, h, w) latents of its frames.
+        text: how prompts are read, for a world that shall listen to words.
+        sound: (n, latent) latents of its sound, for a world that shall sound.
+        loudness: (n,) how loud it was.
+    """
+
+    def column(values: np.ndarray) -> Tensor:
+        return torch.from_numpy(values.astype(np.float32)).to(device)
+
+    return Latents(
+        z=z.to(device),
+        actions=column(footage.actions),
+        rewards=column(footage.rewards),
+        ended=column(footage.terminated),
+        first=torch.from_numpy(footage.first).to(device),
+        care=object_cells(footage, (z.shape[-2], z.shape[-1])).to(device),
+        prompts=None if text is None else tokenise([*footage.texts, ""], text).to(device),
+        prompt=None if footage.text_of is None else torch.from_numpy(footage.text_of).to(device),
+        sound=None if sound is None else sound.to(device),
+        loudness=None if loudness is None else column(loudness),
+    )
+
+
+def object_cells(footage: Footage, grid: tuple[int, int]) -> Tensor:
+    """Which latents have objects on them. Shape (n, rows, columns) float16: 1 under an object, 0 elsewhere.
+
+    Where no objects were recorded, cells that hold something unusual count.
+    """
+    side = footage.frames.shape[1] // grid[0]
+    cells = np.zeros((len(footage), *grid), np.float16)
+    if not footage.names:
+        for start in range(0, len(footage), 512):
+            unusual = footage.unusual(slice(start, start + 512)) > 0.5
+            cells[start : start + 512] = unusual.reshape(-1, grid[0], side, grid[1], side).any((2, 4))
+    for row, _, x, y, width, height in footage.boxes:
+        cells[
+            row, max(0, y) // side : (y + height - 1) // side + 1, max(0, x) // side : (x + width - 1) // side + 1
+        ] = 1
+    return torch.from_numpy(cells)
