@@ -61,6 +61,9 @@ class Options:
     seed: int = 0
     """Seed of the script."""
 
+    keys: Path | None = None
+    """A TOML file with your own keys for a world's actions; without it inhabit/keys.toml in your settings folder."""
+
     report: Path | None = None
     """Write what was measured to this JSON file."""
 
@@ -72,13 +75,15 @@ def run(options: Options) -> None:
     """Play until the person leaves, or record until the clip is long enough."""
     _check(options)
     os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
+    from inhabit.bindings.input import load_keys
     from inhabit.bindings.window import Pane, PlayLoop, WindowOptions, use_dummy_display
 
+    keys = load_keys(options.keys)
     connections = _connections(options)
     headless = options.headless or not _has_display(options)
     if headless:
         use_dummy_display()
-    panes = [Pane(connection, label=_label(connection.name, options)) for connection in connections]
+    panes = [Pane(connection, label=_label(connection.name, options), keys=keys) for connection in connections]
     window = WindowOptions(
         title=f"{' | '.join(pane.connection.name for pane in panes)} - Inhabit", scale=options.scale,
         statistics=options.statistics, steps=options.steps, hint=not headless, folder=options.folder,

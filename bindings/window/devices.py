@@ -11,46 +11,17 @@ from types import MappingProxyType
 import pygame
 from pygame._sdl2 import controller
 
+from inhabit.bindings.input.tables import KEYBOARD_HID, MOUSE_SDL, PAD_AXES_SDL, PAD_BUTTONS_SDL
 from inhabit.bridge.controls import BUTTONS, Controls
 
-_NUMPAD = ("ADD PLUS", "SUBTRACT MINUS", "MULTIPLY MULTIPLY", "DIVIDE DIVIDE", "DECIMAL PERIOD", "ENTER ENTER")
-_SDL_NAMES = {
-    **{f"Key{letter}": letter for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"},
-    **{f"Digit{digit}": str(digit) for digit in range(10)},
-    **{f"F{number}": f"F{number}" for number in range(1, 13)},
-    **{f"Numpad{digit}": f"KP{digit}" for digit in range(10)},
-    **{f"Numpad{w3c.capitalize()}": f"KP_{sdl}" for w3c, sdl in map(str.split, _NUMPAD)},
-    "ArrowLeft": "LEFT", "ArrowRight": "RIGHT", "ArrowUp": "UP", "ArrowDown": "DOWN", "Space": "SPACE",
-    "Enter": "RETURN", "Escape": "ESCAPE", "Tab": "TAB", "Backspace": "BACKSPACE", "Delete": "DELETE",
-    "Insert": "INSERT", "Home": "HOME", "End": "END", "PageUp": "PAGEUP", "PageDown": "PAGEDOWN",
-    "ShiftLeft": "LSHIFT", "ShiftRight": "RSHIFT", "ControlLeft": "LCTRL", "ControlRight": "RCTRL",
-    "AltLeft": "LALT", "AltRight": "RALT", "MetaLeft": "LGUI", "MetaRight": "RGUI", "CapsLock": "CAPSLOCK",
-    "Minus": "MINUS", "Equal": "EQUALS", "BracketLeft": "LEFTBRACKET", "BracketRight": "RIGHTBRACKET",
-    "Backslash": "BACKSLASH", "Semicolon": "SEMICOLON", "Quote": "APOSTROPHE", "Backquote": "GRAVE",
-    "Comma": "COMMA", "Period": "PERIOD", "Slash": "SLASH",
-}  # fmt: skip
-SCANCODES = MappingProxyType({getattr(pygame, f"KSCAN_{sdl}"): name for name, sdl in _SDL_NAMES.items()})
-"""SDL scancode to W3C KeyboardEvent.code."""
+SCANCODES = KEYBOARD_HID
+"""SDL scancode to W3C KeyboardEvent.code: SDL numbers keys as USB does."""
 
-MOUSE = MappingProxyType({1: "Mouse0", 2: "Mouse1", 3: "Mouse2", 6: "Mouse3", 7: "Mouse4"})
-"""pygame's mouse button to W3C name; 4 and 5 are its old wheel events."""
-
-_PAD_BUTTON_NAMES = {
-    "A": "A", "B": "B", "X": "X", "Y": "Y", "LEFTSHOULDER": "LB", "RIGHTSHOULDER": "RB", "BACK": "Back",
-    "START": "Start", "LEFTSTICK": "L3", "RIGHTSTICK": "R3", "GUIDE": "Guide", "DPAD_UP": "DpadUp",
-    "DPAD_DOWN": "DpadDown", "DPAD_LEFT": "DpadLeft", "DPAD_RIGHT": "DpadRight",
-}  # fmt: skip
+MOUSE = MOUSE_SDL
 PAD_BUTTONS = MappingProxyType(
-    {getattr(pygame, f"CONTROLLER_BUTTON_{sdl}"): f"Pad{name}" for sdl, name in _PAD_BUTTON_NAMES.items()}
+    {getattr(pygame, f"CONTROLLER_BUTTON_{sdl}"): w3c for sdl, w3c in PAD_BUTTONS_SDL.items()}
 )
-"""SDL controller button to W3C standard gamepad name."""
-
-_PAD_AXIS_NAMES = {
-    "LEFTX": "LX", "LEFTY": "LY", "RIGHTX": "RX", "RIGHTY": "RY", "TRIGGERLEFT": "LT", "TRIGGERRIGHT": "RT",
-}  # fmt: skip
-PAD_AXES = MappingProxyType(
-    {getattr(pygame, f"CONTROLLER_AXIS_{sdl}"): f"Pad{name}" for sdl, name in _PAD_AXIS_NAMES.items()}
-)
+PAD_AXES = MappingProxyType({getattr(pygame, f"CONTROLLER_AXIS_{sdl}"): w3c for sdl, w3c in PAD_AXES_SDL.items()})
 
 AXIS_FULL = 32767.0
 AXIS_STEPS = 100

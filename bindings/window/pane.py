@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections import deque
 from textwrap import shorten
 
+import msgspec.structs
+
+from inhabit.bindings.input import Keys, Remap
 from inhabit.bindings.window.connection import Connection, State
 from inhabit.bindings.window.latency import InputLog
 from inhabit.bindings.window.overlay import Notice, Statistics
@@ -32,9 +35,18 @@ BUSY_STEP_S = 0.05
 class Pane:
     """A world, as far as the window knows it. `clock_ns` of the loop times everything; it has none of its own."""
 
-    def __init__(self, connection: Connection, *, label: str = ""):
+    def __init__(self, connection: Connection, *, label: str = "", keys: Keys | None = None):
+        """Describe a part of the window; start() opens its world.
+
+        Args:
+            label: what is written on it; "" for nothing.
+            keys: the person's own keys for this world.
+        """
         self.connection = connection
         self.label = label
+        self._keys = keys or Keys()
+        self._remap: Remap | None = None
+        self._info: WorldInfo | None = None
         self.log = InputLog()
         self.frame: Frame | None = None
         self.frames = self.dropped = 0
@@ -55,8 +67,14 @@ class Pane:
 
     @property
     def info(self) -> WorldInfo | None:
-        """What the world is; None until it has said so."""
-        return self.connection.info
+        """What the world is, with the person's own keys; None until it has said so.
+
+        Raises InhabitError when the keys file does not fit this world.
+        """
+        if self._info is None and self.connection.info is not None:
+            self._remap = Remap(self.connection.info, self._keys)
+            self._info = msgspec.structs.replace(self.connection.info, actions=self._remap.actions)
+        return self._info
 
     @property
     def state(self) -> State:
@@ -111,7 +129,8 @@ class Pane:
         """Send what changed. It is timed only while the world can listen; else the client drops what is too old."""
         if self.connection.live is None:
             return
-        sequence = self.connection.live.send(controls)
+        said = self._remap.translate(controls) if self.info and self._remap else controls
+        sequence = self.connection.live.send(said)
         if self.state == "running":
             self.log.sent(sequence, self._sent, controls, now_ns)
         self._sent = controls
