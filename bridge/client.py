@@ -9,19 +9,22 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from inhabit.bridge.codec import Packet, WireError, decode_from_server, encode
 from inhabit.bridge.controls import Controls
 from inhabit.bridge.errors import LocalProtocolError, RemoteProtocolError, WorldError
-from inhabit.bridge.fields import Channel, Mode, WireControls
+from inhabit.bridge.fields import Channel, Mode, Role, WireControls
 from inhabit.bridge.frames import Frame
 from inhabit.bridge.inputs import to_wire
-from inhabit.bridge.link import Link, LinkState, read_frame
+from inhabit.bridge.link import ANYWHERE, Link, LinkState, Place, read_frame
 from inhabit.bridge.messages import (
     Ack,
+    Chat,
+    Drive,
     Error,
     Message,
+    Moderate,
     Pause,
     Prompt,
     Reset,
@@ -33,6 +36,7 @@ from inhabit.bridge.messages import (
     Stepped,
 )  # fmt: skip
 from inhabit.bridge.pacing import NS_PER_MS, NS_PER_S, Clock, Recent, monotonic_ns
+from inhabit.bridge.room_view import RoomView
 from inhabit.bridge.transport import ClientTransport, ZmqClient
 from inhabit.bridge.world import WorldInfo
 
@@ -72,12 +76,13 @@ class Line:
         connect: Connect,
         clock: Clock,
         epoch: int = 0,
+        place: Place = ANYWHERE,
     ):
         self.clock = clock
         self._transport = connect(endpoint)
         self.link = Link(
             endpoint=endpoint, mode=mode, client=client, timeout_ns=round(timeout_s * NS_PER_S), now_ns=clock(),
-            epoch=epoch,
+            epoch=epoch, place=place,
         )  # fmt: skip
 
     def pump(self) -> int:
@@ -230,6 +235,9 @@ class LiveWorld:
         client: our name in the sidecar's log.
         timeout_s: how long a sidecar may take to answer at all, seconds. Loading a world may take longer.
         seed: of the first episode, which begins by itself.
+        room: name of a shared world to join, letters, digits, "_" and "-"; "" for a world of one's own.
+        name: what the others in the room call us.
+        role: "player", or "viewer" to look on only; "admin" if our key allows that.
     """
 
     def __init__(
@@ -239,10 +247,14 @@ class LiveWorld:
         client: str = "inhabit",
         timeout_s: float = 30.0,
         seed: int | None = None,
+        room: str = "",
+        name: str = "",
+        role: Role = "player",
         connect: Connect = ZmqClient,
         clock: Clock = monotonic_ns,
     ):
         self.endpoint = endpoint
+        self._place = Place(room=room, name=name, role=role, takes=("rooms",))
         self._client, self._timeout_s, self._seed = client, timeout_s, seed
         self._connect, self._clock = connect, clock
         self._info: WorldInfo | None = None
@@ -341,6 +353,24 @@ class LiveWorld:
                 return Effect(refused=text)
         return Effect()
 
+    @property
+    def room(self) -> RoomView:
+        """Who else is here, who drives, what was said. Its `name` is "" in a world of one's own."""
+        return self._line.link.room
+
+    def chat(self, text: str) -> None:
+        """Say something to everybody in the room; it comes back as an event of `room`."""
+        self._line.link.say(Chat(text=text))
+        self._line.pump()
+
+    def drive(self, what: Literal["ask", "release", "grant"] = "ask", member: int = 0) -> int:
+        """Ask for the driver token, give it back, or hand it to a member. Returns a number for effect()."""
+        return self._request(Drive, what=what, member=member)
+
+    def moderate(self, what: Literal["mute", "unmute", "kick"], member: int, reason: str = "") -> int:
+        """As an admin, quieten or remove a member of the room. Returns a number for effect()."""
+        return self._request(Moderate, what=what, member=member, reason=reason)
+
     def stats(self) -> dict[str, float]:
         """Measures of the last frames. NaN where nothing was measured yet.
 
@@ -378,9 +408,10 @@ class LiveWorld:
     def _open(self, *, epoch: int) -> Line:
         line = Line(
             self.endpoint, mode="free", client=self._client, timeout_s=self._timeout_s, connect=self._connect,
-            clock=self._clock, epoch=epoch,
+            clock=self._clock, epoch=epoch, place=self._place,
         )  # fmt: skip
-        line.link.request(Reset, seed=self._seed)
+        if not self._place.room:  # a room's world lives already, or begins by itself
+            line.link.request(Reset, seed=self._seed)
         return line
 
     def _request(self, kind: type[Message], **fields: object) -> int:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import msgspec
 
 from inhabit.bridge.errors import LocalProtocolError, RemoteProtocolError
-from inhabit.bridge.fields import MAX_HEADER_BYTES, MAX_PARTS, MAX_STATE_BYTES
+from inhabit.bridge.fields import MAX_HEADER_BYTES, MAX_PARTS, MAX_PICTURE_BYTES, MAX_STATE_BYTES
 from inhabit.bridge.messages import (
     FROM_CLIENT,
     FROM_SERVER,
@@ -114,15 +114,28 @@ def _check_size(header: Part) -> None:
         raise WireError("bad_message", f"Expected a first part of 3 to {MAX_HEADER_BYTES} bytes, got {len(header)}")
 
 
+def _frame_parts(frame: FrameHeader) -> list[tuple[int, int]]:
+    """Smallest and largest size of each part after a frame's header."""
+    bounds = []
+    if not frame.slot:
+        raw = frame.format == "rgb8"
+        bounds.append((frame.pixel_bytes, frame.pixel_bytes) if raw else (1, MAX_PICTURE_BYTES))
+    if frame.sound_bytes:
+        plain = frame.sound_format == "s16"
+        bounds.append((frame.sound_bytes, frame.sound_bytes) if plain else (1, MAX_PICTURE_BYTES))
+    return bounds
+
+
 def _check_payload(message: Message, payload: Sequence[Part]) -> None:
     """Hold the payload against what its header says: exact sizes, no part too many or too few."""
     sizes = [len(part) for part in payload]
     name = type(message).__name__
     if isinstance(message, FrameHeader | Stepped):
         frame = message.frame if isinstance(message, Stepped) else message
-        expected = [frame.pixel_bytes, frame.sound_bytes] if frame.sound_bytes else [frame.pixel_bytes]
-        if sizes != expected:
-            raise WireError("bad_message", f"Expected parts of {expected} bytes after {name}, got {sizes}")
+        bounds = _frame_parts(frame)
+        if len(sizes) != len(bounds) or any(not low <= size <= high for size, (low, high) in zip(sizes, bounds)):
+            expected = ", ".join(str(low) if low == high else f"{low} to {high}" for low, high in bounds)
+            raise WireError("bad_message", f"Expected parts of [{expected}] bytes after {name}, got {sizes}")
     elif isinstance(message, Restore | Ack):
         least = 1 if isinstance(message, Restore) else 0
         if not least <= len(sizes) <= 1 or any(size > MAX_STATE_BYTES for size in sizes):

@@ -17,6 +17,9 @@ MAX_HEADER_BYTES = 64 * 1024
 MAX_STATE_BYTES = 64 * 1024 * 1024
 """Size of a saved state."""
 
+MAX_PICTURE_BYTES = 16 * 1024 * 1024
+"""Size of an encoded picture or of encoded sound."""
+
 MAX_TEXT = 512
 """Characters of a reason or an error message."""
 
@@ -40,9 +43,15 @@ Setting = bool | int | float | Annotated[str, msgspec.Meta(max_length=MAX_TEXT)]
 Settings = Annotated[dict[Name, Setting], msgspec.Meta(max_length=32)]
 
 Mode = Literal["free", "lockstep", "monitor"]
+Role = Literal["player", "viewer", "admin"]
 Channel = Literal["ctl", "vid"]
-PixelFormat = Literal["rgb8"]
+PixelFormat = Literal["rgb8", "jpeg", "h264"]
+SoundFormat = Literal["s16", "opus"]
 WireState = Literal["loading", "ready", "running", "paused", "failed"]
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of every header."""
 
 
 class WireControls(msgspec.Struct, frozen=True, kw_only=True, array_like=True):

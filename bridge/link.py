@@ -8,6 +8,7 @@ Everything here may be said twice: HELLO, requests, INPUT and CREDIT are all saf
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -17,12 +18,13 @@ import numpy as np
 from inhabit.bridge import messages as wire
 from inhabit.bridge.codec import Packet, Part, encode
 from inhabit.bridge.controls import Controls
-from inhabit.bridge.fields import Channel, Limits, Mode
+from inhabit.bridge.fields import Channel, Limits, Mode, Role
 from inhabit.bridge.frames import NO_SOUND, Frame, Stamps
 from inhabit.bridge.inputs import InputDraft
 from inhabit.bridge.messages import FrameHeader, Message
 from inhabit.bridge.order import CLIENT_TABLE, LinkPhase
 from inhabit.bridge.pacing import NS_PER_MS, NS_PER_S
+from inhabit.bridge.room_view import RoomView
 from inhabit.bridge.world import WorldInfo
 
 LinkState = Literal["connecting", "loading", "ready", "running", "paused", "failed", "lost", "closed"]
@@ -39,6 +41,7 @@ ABSENCE_NS = 500 * NS_PER_MS
 """At most so much of the time between two flushes counts as silence: while the caller was away, nobody listened."""
 
 ANSWERS_KEPT = 16
+NOTES_KEPT = 16
 
 
 @dataclass(slots=True)
@@ -49,10 +52,33 @@ class Pending:
     sent_ns: int | None = None
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Place:
+    """Where a client wants to be, and as whom."""
+
+    room: str = ""
+    name: str = ""
+    role: Role = "player"
+    takes: tuple[str, ...] = ()
+
+
+ANYWHERE = Place()
+
+
 class Link:
     """One session as its client sees it."""
 
-    def __init__(self, *, endpoint: str, mode: Mode, client: str, timeout_ns: int, now_ns: int, epoch: int = 0):
+    def __init__(
+        self,
+        *,
+        endpoint: str,
+        mode: Mode,
+        client: str,
+        timeout_ns: int,
+        now_ns: int,
+        epoch: int = 0,
+        place: Place = ANYWHERE,
+    ):
         self.state: LinkState = "connecting"
         self.reason = ""
         """Why the state is what it is, or why the last request was refused."""
@@ -64,8 +90,10 @@ class Link:
 
         self.round_trip_ns: int | None = None
         self.draft = InputDraft()
+        self.room = RoomView()
         self._endpoint, self._client, self._timeout_ns = endpoint, client, timeout_ns
         self._mode: Mode = mode
+        self._place = place
         self._epoch_before, self._epoch = epoch, 0
         self._phase: LinkPhase = "greeting"
         self._identity = self._secret = b""
@@ -76,6 +104,7 @@ class Link:
         self._requests: dict[int, Pending] = {}
         self._newest_request = 0
         self._answers: dict[int, Packet] = {}
+        self._notes: deque[Message] = deque(maxlen=NOTES_KEPT)
         self._frame: Frame | None = None
         self._seen = self._wanted = self._granted = 0
         self._granted_ns = now_ns
@@ -121,6 +150,11 @@ class Link:
         frame, self._frame = self._frame, None
         return frame
 
+    def say(self, message: Message) -> None:
+        """Queue a message that is no request and is said once, such as CHAT."""
+        encode(message)
+        self._notes.append(message)
+
     def close(self, send: Send) -> None:
         """Say BYE, which frees the place at once if anybody hears it, and be done."""
         if self.state != "closed":
@@ -149,6 +183,10 @@ class Link:
                 self._answered(message.request, packet)
             case wire.Error():
                 self._hear_error(message, packet)
+            case wire.Roster():
+                self.room.take_roster(message)
+            case wire.Event():
+                self.room.take_event(message)
             case wire.Pong():
                 self.round_trip_ns = max(0, now_ns - message.t_ns)
             case wire.Bye():
@@ -166,6 +204,7 @@ class Link:
             return
         self.info, self.limits = message.world, message.limits
         self._identity, self._secret = message.session, message.secret
+        self.room.take_welcome(message)
         self._phase = "joined"
         self._saw_epoch(message.epoch)
 
@@ -234,6 +273,8 @@ class Link:
             if self._mode == "free":
                 self._flush_live(send, now_ns)
             self._flush_requests(send, now_ns)
+            while self._notes and send("ctl", Packet(self._notes[0])):
+                self._notes.popleft()
         if now_ns - self._ping_ns >= PING_EVERY_NS and send("ctl", Packet(wire.Ping(t_ns=now_ns))):
             self._ping_ns = now_ns
 
@@ -252,8 +293,9 @@ class Link:
         if said_ns is not None and not (unheard and now_ns - said_ns >= HELLO_EVERY_NS):
             return True
         hello = wire.Hello(
-            client=self._client, mode=self._mode, channel=channel, session=self._identity, secret=self._secret
-        )
+            client=self._client, mode=self._mode, channel=channel, session=self._identity, secret=self._secret,
+            takes=self._place.takes, room=self._place.room, name=self._place.name, role=self._place.role,
+        )  # fmt: skip
         if send(channel, Packet(hello)):
             self._hello_ns[channel] = now_ns
         return self._hello_ns[channel] is not None

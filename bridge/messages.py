@@ -29,26 +29,28 @@ from inhabit.bridge.fields import (
     Identity,
     Limits,
     MaybeIdentity,
+    Message,
     Milliseconds,
     Mode,
     Name,
     Nanoseconds,
     PixelFormat,
     Request,
+    Role,
     Seed,
     Settings,
     Side,
+    SoundFormat,
     Text,
     WireControls,
     WireState,
 )
+from inhabit.bridge.room_messages import Chat, Drive, Event, Moderate, Roster
 from inhabit.bridge.world import WorldInfo
 
 PROTOCOL_VERSION = 1
 
-
-class Message(msgspec.Struct, frozen=True, kw_only=True):
-    """Base of every header."""
+replace = msgspec.structs.replace
 
 
 # ------------------------------------------------------------------------------------------ parts of several messages
@@ -85,7 +87,7 @@ class FrameHeader(Message, frozen=True, kw_only=True, array_like=True):
     """The header was written."""
 
     format: PixelFormat = "rgb8"
-    """Layout of the pixel part: (height, width, 3) uint8, row 0 on top, no padding."""
+    """rgb8: (height, width, 3) uint8, row 0 on top, no padding. jpeg, h264: one encoded picture of that size."""
 
     width: Side = 1
     """Pixels."""
@@ -110,6 +112,21 @@ class FrameHeader(Message, frozen=True, kw_only=True, array_like=True):
 
     skipped: Count = 0
     """Frames made but never sent since the last one that was, because newer ones replaced them."""
+
+    driver: Count = 0
+    """In a room: the member who steered this frame; 0 when nobody did, or all did by vote."""
+
+    slot: Annotated[int, msgspec.Meta(ge=0, le=64)] = 0
+    """Above 0: the pixels are no part of the message but lie in this slot of the shared memory that WELCOME names."""
+
+    generation: Count = 0
+    """Of that slot, as the slot itself says while it holds this frame."""
+
+    key: bool = True
+    """The pixels can be decoded without any frame before; only h264 ever says false."""
+
+    sound_format: SoundFormat = "s16"
+    """Layout of the sound part."""
 
     def __post_init__(self) -> None:
         if not math.isfinite(self.reward):
@@ -144,6 +161,18 @@ class Hello(Message, frozen=True, kw_only=True):
 
     secret: MaybeIdentity = b""
     """From WELCOME: 16 bytes, or none for a new session."""
+
+    takes: Annotated[tuple[Annotated[str, msgspec.Meta(max_length=32)], ...], msgspec.Meta(max_length=32)] = ()
+    """Optional parts of the protocol that the client understands, such as "rooms"; unknown ones are ignored."""
+
+    room: Annotated[str, msgspec.Meta(max_length=64, pattern="^[A-Za-z0-9_-]*$")] = ""
+    """Join this shared world, in mode free. Empty: a world of one's own."""
+
+    name: Annotated[str, msgspec.Meta(max_length=32)] = ""
+    """What the others in a room call this person."""
+
+    role: Role = "player"
+    """What the client wants to be; it never gets more than its key allows."""
 
     def __post_init__(self) -> None:
         sizes = (len(self.session), len(self.secret))
@@ -195,7 +224,7 @@ class Reset(Message, frozen=True, kw_only=True):
 
     request: Request
     seed: Seed | None = None
-    options: Settings = {}
+    options: Settings = msgspec.field(default_factory=dict)
     t_ns: Nanoseconds = 0
 
 
@@ -251,6 +280,12 @@ class Welcome(Message, frozen=True, kw_only=True):
     epoch: Count
     world: WorldInfo
     limits: Limits = Limits()
+    role: Role = "player"
+    room: Annotated[str, msgspec.Meta(max_length=64)] = ""
+    """The shared world that this is, empty for one's own."""
+
+    member: Count = 0
+    """Who we are in that room."""
 
 
 class State(Message, frozen=True, kw_only=True):
@@ -322,6 +357,8 @@ ERRORS: Mapping[str, str] = MappingProxyType(
         "refused": "the world said no, nothing changed",
         "world_failed": "the world broke; details are in the sidecar's log under the incident",
         "closed": "the session has ended",
+        "not_allowed": "the role does not allow it",
+        "quota": "too much of it in too little time",
     }
 )
 
@@ -352,12 +389,14 @@ class Bye(Message, frozen=True, kw_only=True):
 FROM_CLIENT: Mapping[int, type[Message]] = MappingProxyType(
     {
         0x01: Hello, 0x02: Input, 0x03: Step, 0x04: Credit, 0x05: Set, 0x06: Reset, 0x07: Pause, 0x08: Resume,
-        0x09: Save, 0x0A: Restore, 0x0B: Prompt, 0x0C: Ping, 0x7F: Bye,
+        0x09: Save, 0x0A: Restore, 0x0B: Prompt, 0x0C: Ping, 0x0D: Chat, 0x0E: Drive,
+        0x0F: Moderate, 0x7F: Bye,
     }
 )  # fmt: skip
 FROM_SERVER: Mapping[int, type[Message]] = MappingProxyType(
     {
-        0x41: Welcome, 0x42: State, 0x43: Stepped, 0x44: FrameHeader, 0x45: Ack, 0x46: Pong, 0x47: Error, 0x7F: Bye,
+        0x41: Welcome, 0x42: State, 0x43: Stepped, 0x44: FrameHeader, 0x45: Ack, 0x46: Pong, 0x47: Error,
+        0x49: Roster, 0x4A: Event, 0x7F: Bye,
     }
 )  # fmt: skip
 TYPE_BYTES: Mapping[type[Message], int] = MappingProxyType(
@@ -365,7 +404,7 @@ TYPE_BYTES: Mapping[type[Message], int] = MappingProxyType(
 )
 """0x48 is kept for AUDIO: in version 1 sound travels as a part of FRAME."""
 
-REQUESTS: tuple[type[Message], ...] = (Step, Set, Reset, Pause, Resume, Save, Restore, Prompt)
+REQUESTS: tuple[type[Message], ...] = (Step, Set, Reset, Pause, Resume, Save, Restore, Prompt, Drive, Moderate)
 """Messages with a request id: each is carried out once and answered by ACK, STEPPED or ERROR."""
 
 

@@ -11,12 +11,16 @@ from inhabit.bridge.messages import (
     REQUESTS,
     Ack,
     Bye,
+    Chat,
     Credit,
+    Drive,
     Error,
+    Event,
     FrameHeader,
     Hello,
     Input,
     Message,
+    Moderate,
     Pause,
     Ping,
     Pong,
@@ -24,6 +28,7 @@ from inhabit.bridge.messages import (
     Reset,
     Restore,
     Resume,
+    Roster,
     Save,
     Set,
     State,
@@ -37,17 +42,21 @@ Kinds = tuple[type[Message], ...]
 Row = Mapping[type[Message], SessionState]
 
 
+TALK: Kinds = (Set, Prompt, Drive, Moderate)
+"""Requests that leave the state as it is, whenever there is a world."""
+
+
 def _row(stay: SessionState, *kinds: type[Message], moves: Row) -> Row:
     """One line of the table: kinds that leave the state as it is, and those that move it. Any state ends with BYE."""
-    return MappingProxyType({**dict.fromkeys((Hello, Ping, Credit, Input, *kinds), stay), Bye: "closed", **moves})
+    return MappingProxyType({**dict.fromkeys((Hello, Ping, Credit, Input, Chat, *kinds), stay), Bye: "closed", **moves})
 
 
 SERVER_TABLE: Mapping[SessionState, Row] = MappingProxyType(
     {
         "loading": _row("loading", moves={}),
-        "ready": _row("ready", Set, Prompt, moves={Reset: "running", Restore: "running"}),
-        "running": _row("running", Set, Prompt, Step, Reset, Save, Restore, Resume, moves={Pause: "paused"}),
-        "paused": _row("paused", Set, Prompt, Save, Restore, Pause, moves={Reset: "running", Resume: "running"}),
+        "ready": _row("ready", *TALK, moves={Reset: "running", Restore: "running"}),
+        "running": _row("running", *TALK, Step, Reset, Save, Restore, Resume, moves={Pause: "paused"}),
+        "paused": _row("paused", *TALK, Save, Restore, Pause, moves={Reset: "running", Resume: "running"}),
         "failed": _row("failed", moves={}),
         "closed": MappingProxyType({}),
     }
@@ -58,7 +67,7 @@ Besides messages, the world itself moves a session from loading to ready, and fr
 """
 
 NOT_IN_MODE: Mapping[Mode, Kinds] = MappingProxyType(
-    {"free": (Step,), "lockstep": (Input, Credit, Pause, Resume), "monitor": REQUESTS}
+    {"free": (Step,), "lockstep": (Input, Credit, Pause, Resume, Chat, Drive, Moderate), "monitor": REQUESTS}
 )
 """What a mode has no use for, in any state; answered by ERROR wrong_mode."""
 
@@ -67,7 +76,7 @@ LinkPhase = Literal["greeting", "joined", "over"]
 CLIENT_TABLE: Mapping[LinkPhase, Kinds] = MappingProxyType(
     {
         "greeting": (State, Welcome, Error, Pong, Bye),
-        "joined": (State, Welcome, Error, Pong, Bye, Ack, Stepped, FrameHeader),
+        "joined": (State, Welcome, Error, Pong, Bye, Ack, Stepped, FrameHeader, Roster, Event),
         "over": (),
     }
 )

@@ -52,6 +52,10 @@ class Requests:
         self._queue.append(Waiting(packet, now_ns))
         return None
 
+    def peek(self) -> Waiting | None:
+        """The request that next() would give."""
+        return None if self._doing or not self._queue else self._queue[0]
+
     def next(self) -> Waiting | None:
         """The oldest request that waits; it is being done until answer() is called."""
         if self._doing or not self._queue:

@@ -18,19 +18,22 @@ from inhabit.bridge.frames import Frame
 from inhabit.bridge.messages import Prompt, Reset, Restore, Save, Set, Step
 from inhabit.bridge.outbox import draw
 from inhabit.bridge.pacing import NS_PER_MS, Clock
+from inhabit.bridge.room import Room
 from inhabit.bridge.session import Session, Task
 from inhabit.bridge.world import World
 
 log = logging.getLogger(__name__)
 
 MakeWorld = Callable[[], World]
+Sitter = Session | Room
+"""Who has a world: one client, or a room full of them."""
 
 
 class Seat:
     """One place in the sidecar."""
 
     def __init__(self, make_world: MakeWorld, *, lock: RLock, clock: Clock):
-        self.session: Session | None = None
+        self.session: Sitter | None = None
         self.turns = 0
         """Grows with each turn: the progress that the beat tells of."""
 
@@ -45,7 +48,7 @@ class Seat:
         self._clock = clock
         self._world: World | None = None
         self._broken: World | None = None
-        self._last: Session | None = None
+        self._last: Sitter | None = None
         self._busy_since_ns: int | None = None
         self._turn_since_ns: int | None = None
         self._made = 0
@@ -60,7 +63,7 @@ class Seat:
         since = self._turn_since_ns
         return since is not None and self._busy_since_ns is None and now_ns - since > hang_ns
 
-    def sit(self, session: Session | None) -> None:
+    def sit(self, session: Sitter | None) -> None:
         """Give the seat to a session, or free it."""
         with self._lock:
             self.session = session
@@ -98,7 +101,7 @@ class Seat:
         if world is not None:
             world.close()
 
-    def _prepare(self, session: Session | None) -> bool:
+    def _prepare(self, session: Sitter | None) -> bool:
         """See to it that there is a fresh world, and that the session knows of it."""
         if self._broken is not None:
             broken, self._broken = self._broken, None
@@ -119,7 +122,7 @@ class Seat:
             session.world_ready(self._world.info, self._clock())
         return True
 
-    def _work(self, session: Session) -> bool:
+    def _work(self, session: Sitter) -> bool:
         with self._lock:
             task = session.next_task(self._clock())
         if task is None:
@@ -157,7 +160,7 @@ class Seat:
                     note = world.configure(prompt=text)
         return None, None, note or ""
 
-    def _break(self, session: Session | None, error: Exception) -> None:
+    def _break(self, session: Sitter | None, error: Exception) -> None:
         """Give the world up: the log gets everything, the client a line and where to look."""
         incident = secrets.token_hex(4)
         known = isinstance(error, InhabitError)

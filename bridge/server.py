@@ -14,6 +14,8 @@ import msgspec
 from inhabit.bridge.errors import LocalProtocolError
 from inhabit.bridge.fields import Limits
 from inhabit.bridge.pacing import NS_PER_S, Clock, monotonic_ns
+from inhabit.bridge.people import Moderate, keep
+from inhabit.bridge.room import RoomOptions
 from inhabit.bridge.seat import MakeWorld, Seat
 from inhabit.bridge.sidecar import Sidecar
 from inhabit.bridge.transport import ServerTransport, ZmqServer
@@ -41,6 +43,9 @@ class Server:
         bind: loopback address; port 0 takes a free one, see `endpoint`.
         max_sessions: worlds that may live at the same time.
         hang_after_s: clients take the sidecar for hung after this long without progress; above the slowest step.
+        rooms: how people share a world.
+        lobby: name of a room that all who name no other go to; "" gives each a world of their own.
+        moderate: looks at every chat line and prompt of a room, see people.py.
     """
 
     def __init__(
@@ -52,12 +57,16 @@ class Server:
         hang_after_s: float = 2.0,
         limits: Limits | None = None,
         clock: Clock = monotonic_ns,
+        rooms: RoomOptions | None = None,
+        lobby: str = "",
+        moderate: Moderate = keep,
     ):
         limits = msgspec.structs.replace(limits or Limits(), hang_ms=round(hang_after_s * 1000))
         self._bind, self._clock = bind, clock
         self._sidecar = Sidecar(
-            make_world, max_sessions=max_sessions, limits=limits, clock=clock, open_seat=self._open_seat
-        )
+            make_world, max_sessions=max_sessions, limits=limits, clock=clock, open_seat=self._open_seat, rooms=rooms,
+            lobby=lobby, moderate=moderate,
+        )  # fmt: skip
         self._transport: ServerTransport | None = None
         self._threads: list[Thread] = []
         self._stopping = Event()

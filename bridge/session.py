@@ -14,13 +14,14 @@ import hmac
 from collections import deque
 from collections.abc import Hashable
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 
 from inhabit.bridge import messages as wire
 from inhabit.bridge.codec import Packet, Part
 from inhabit.bridge.controls import IDLE, Controls
-from inhabit.bridge.fields import Limits, Mode, WireControls
+from inhabit.bridge.fields import Limits, Mode, Role, WireControls
 from inhabit.bridge.inputs import NOTHING_ANSWERED, Answered, InputLatch, from_wire
 from inhabit.bridge.messages import REQUESTS, Message, clip_text
 from inhabit.bridge.order import NOT_IN_MODE, SERVER_TABLE, SessionState
@@ -62,6 +63,10 @@ class Session:
 
     def __init__(self, hello: wire.Hello, *, identity: bytes, secret: bytes, boot: bytes, limits: Limits, now_ns: int):
         self.client = hello.client
+        self.role: Role = hello.role
+        self.takes = frozenset(hello.takes)
+        """Optional parts of the protocol that the client understands."""
+
         self.mode: Mode = hello.mode
         self.identity, self._secret, self._boot, self._limits = identity, secret, boot, limits
         self.state: SessionState = "loading"
@@ -114,6 +119,11 @@ class Session:
         message, kind = packet.message, type(packet.message)
         if kind in NOT_IN_MODE[self.mode]:
             self._error("wrong_mode", f"Expected no {kind.__name__.upper()} in mode {self.mode}", request_of(message))
+        elif self.role == "viewer" and kind in (wire.Input, *REQUESTS):
+            if kind is not wire.Input:  # a viewer's hands are of no use, and not worth an error each
+                self._error(
+                    "not_allowed", f"Expected a player, got {kind.__name__.upper()} of a viewer", request_of(message)
+                )
         elif kind in REQUESTS and self.state not in ("failed", "closed"):
             self._receive_request(packet, now_ns)
         elif kind not in SERVER_TABLE[self.state]:
@@ -136,10 +146,15 @@ class Session:
                 self._receive_input(message, now_ns)
             case wire.Credit():
                 self._slot.grant(message.upto)
+            case wire.Chat():
+                self._chat(message, now_ns)
             case wire.Ping():
                 self._say(wire.Pong(t_ns=message.t_ns, server_ns=now_ns))
             case wire.Bye():
                 self._go("closed")
+
+    def _chat(self, message: wire.Chat, now_ns: int) -> None:
+        self._error("wrong_mode", "Expected CHAT in a room, this is a world of your own")
 
     def _receive_input(self, message: wire.Input, now_ns: int) -> None:
         if self._fits(message.controls):
@@ -212,6 +227,10 @@ class Session:
             self._restart_clock(now_ns)
             self._go(SERVER_TABLE[self.state][type(message)])
             self._answer(wire.Ack(request=request, epoch=self.epoch, frame=self._index))
+            return None
+        if isinstance(message, wire.Drive | wire.Moderate):
+            text = f"Expected {type(message).__name__.upper()} in a room, this is a world of your own"
+            self._answer(wire.Error(code="wrong_mode", message=text, request=request))
             return None
         self.changed_world |= isinstance(message, wire.Set | wire.Prompt | wire.Restore)
         controls, answered = IDLE, self._latch.answered
@@ -345,10 +364,19 @@ class Session:
             self._say(
                 wire.Welcome(
                     session=self.identity, secret=self._secret, boot=self._boot, mode=self.mode, epoch=self.epoch,
-                    world=self._info, limits=limits,
+                    world=self._info, limits=limits, role=self.role, **self._welcome_more(),
                 )
             )  # fmt: skip
         self._say_state()
+
+    def _welcome_more(self) -> dict[str, Any]:
+        """Further fields of WELCOME."""
+        return {}
+
+    @property
+    def late(self) -> int:
+        """Ticks left out because the world was too slow."""
+        return self._schedule.late if self._schedule else 0
 
     def _say_state(self) -> None:
         self._told = self.state
@@ -359,7 +387,7 @@ class Session:
             wire.State(
                 state="loading" if busy else self.state, reason=self.reason,
                 epoch=self.epoch, tick=max(0, self._tick), busy_ms=self._busy_ms, made=self._made,
-                late=self._schedule.late if self._schedule else 0, video=self.routes.vid is not None,
+                late=self.late, video=self.routes.vid is not None,
             )
         )  # fmt: skip
 

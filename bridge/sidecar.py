@@ -10,13 +10,16 @@ import secrets
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from threading import RLock
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from inhabit.bridge.codec import Part, WireError, decode_from_client, encode
 from inhabit.bridge.errors import LocalProtocolError
 from inhabit.bridge.fields import ID_BYTES, Limits
+from inhabit.bridge.member import Member
 from inhabit.bridge.messages import Bye, Error, Hello, Message, Ping, Pong, State, clip_text
 from inhabit.bridge.pacing import NS_PER_MS, Clock, monotonic_ns
+from inhabit.bridge.people import Moderate, keep
+from inhabit.bridge.room import Room, RoomOptions
 from inhabit.bridge.seat import MakeWorld, Seat
 from inhabit.bridge.session import Session
 
@@ -53,6 +56,9 @@ class Sidecar:
         limits: Limits | None = None,
         clock: Clock = monotonic_ns,
         open_seat: Callable[[Seat], None] = lambda seat: None,
+        rooms: RoomOptions | None = None,
+        lobby: str = "",
+        moderate: Moderate = keep,
     ):
         if max_sessions < 1:
             raise ValueError(f"Expected at least 1 session, got {max_sessions}")
@@ -61,6 +67,8 @@ class Sidecar:
         self._make_world, self._max_sessions, self._clock = make_world, max_sessions, clock
         self._limits = limits or Limits()
         self._open_seat = open_seat
+        self._room_options, self._lobby, self._moderate = rooms or RoomOptions(), lobby, moderate
+        self.rooms: dict[str, Room] = {}
         self._boot = secrets.token_bytes(ID_BYTES)
         self._sessions: dict[bytes, Session] = {}
         self._by_route: dict[Hashable, Session] = {}
@@ -69,7 +77,10 @@ class Sidecar:
 
     def prepare(self) -> Seat:
         """Open the first seat, so that its world is made before anybody comes."""
-        return self._add_seat()
+        seat = self._add_seat()
+        if self._lobby:
+            self._seat_room(seat, self._lobby, self._clock(), permanent=True)
+        return seat
 
     # ------------------------------------------------------------------------------------------------------------- in
 
@@ -120,10 +131,9 @@ class Sidecar:
                 self._reply(route, Error(code="closed", message="Expected a living session and its secret"))
                 return
         else:
-            session = self._admit(hello, now_ns)
-            if session is None:
-                text = f"All {self._max_sessions} places are taken: try again later, or start `serve --max-sessions N`"
-                self._reply(route, Error(code="busy", message=text))
+            session = self._join(hello, now_ns) if self._room_of(hello) else self._admit(hello, now_ns)
+            if isinstance(session, Error):
+                self._reply(route, session)
                 return
         self._by_route.pop(session.routes.vid if hello.channel == "vid" else session.routes.ctl, None)
         self._by_route[route] = session
@@ -144,21 +154,60 @@ class Sidecar:
         elif not isinstance(message, Hello):
             self._reply(route, Error(code="wrong_mode", message="Expected only PING and BYE in mode monitor"))
 
-    def _admit(self, hello: Hello, now_ns: int) -> Session | None:
-        hang_ns = self._limits.hang_ms * NS_PER_MS
-        seat = next((seat for seat in self.seats if seat.session is None and not seat.hangs(hang_ns, now_ns)), None)
-        if seat is None and len(self.seats) < self._max_sessions:
-            seat = self._add_seat()
+    def _admit(self, hello: Hello, now_ns: int) -> Session | Error:
+        """A place and a world of one's own."""
+        seat = self._free_seat(now_ns)
         if seat is None:
-            return None
-        session = Session(
-            hello, identity=secrets.token_bytes(ID_BYTES), secret=secrets.token_bytes(ID_BYTES), boot=self._boot,
-            limits=self._limits, now_ns=now_ns,
-        )  # fmt: skip
+            return self._busy()
+        session = Session(hello, now_ns=now_ns, **self._credentials())
         self._sessions[session.identity] = session
         seat.sit(session)
         log.info("session %s: %r plays, mode %s", session.identity.hex()[:8], hello.client, hello.mode)
         return session
+
+    def _join(self, hello: Hello, now_ns: int) -> Session | Error:
+        """A place in a world that is shared."""
+        name = self._room_of(hello)
+        if hello.mode != "free":
+            return Error(code="wrong_mode", message=f"Expected mode free in a room, got {hello.mode}")
+        room = self.rooms.get(name)
+        if room is None:
+            seat = self._free_seat(now_ns)
+            if seat is None:
+                return self._busy()
+            room = self._seat_room(seat, name, now_ns)
+        if room.full:
+            return Error(code="busy", message=f"All {len(room.members)} places in the room {name!r} are taken")
+        member = room.join(hello, now_ns, **self._credentials())
+        self._sessions[member.identity] = member
+        log.info("session %s: %r joins %r as %r", member.identity.hex()[:8], hello.client, name, member.name)
+        return member
+
+    def _room_of(self, hello: Hello) -> str:
+        """The room that a client goes to: the one it names, else the lobby; agents go to none by themselves."""
+        return hello.room or (self._lobby if hello.mode == "free" else "")
+
+    def _seat_room(self, seat: Seat, name: str, now_ns: int, *, permanent: bool = False) -> Room:
+        room = Room(name, self._room_options, now_ns=now_ns, permanent=permanent, moderate=self._moderate)
+        self.rooms[name] = room
+        seat.sit(room)
+        return room
+
+    def _credentials(self) -> dict[str, Any]:
+        """What the server gives to every session."""
+        identity, secret = secrets.token_bytes(ID_BYTES), secrets.token_bytes(ID_BYTES)
+        return {"identity": identity, "secret": secret, "boot": self._boot, "limits": self._limits}
+
+    def _busy(self) -> Error:
+        text = f"All {self._max_sessions} places are taken: try again later, or start `serve --max-sessions N`"
+        return Error(code="busy", message=text)
+
+    def _free_seat(self, now_ns: int) -> Seat | None:
+        hang_ns = self._limits.hang_ms * NS_PER_MS
+        seat = next((seat for seat in self.seats if seat.session is None and not seat.hangs(hang_ns, now_ns)), None)
+        if seat is None and len(self.seats) < self._max_sessions:
+            seat = self._add_seat()
+        return seat
 
     def _add_seat(self) -> Seat:
         seat = Seat(self._make_world, lock=self.lock, clock=self._clock)
@@ -210,9 +259,13 @@ class Sidecar:
             session = seat.session
             if session is not None:
                 session.beat(seat.turns, seat.busy_ms(now_ns), now_ns)
-                expired = session.expired(now_ns)
-                if expired is not None:
-                    session.close(expired)
+            if isinstance(session, Room) and session.abandoned(now_ns):
+                del self.rooms[session.name]
+                seat.sit(None)
+        for session in self._sessions.values():
+            expired = session.expired(now_ns)
+            if expired is not None:
+                session.close(expired)
         for route, monitor in list(self._monitors.items()):
             if now_ns - monitor.heard_ns > MONITOR_LEASE_NS:
                 del self._monitors[route]
@@ -235,6 +288,8 @@ class Sidecar:
         del self._sessions[session.identity]
         for route in [route for route, owner in self._by_route.items() if owner is session]:
             del self._by_route[route]
+        if isinstance(session, Member):
+            session.room.leave(session, self._clock())
         for seat in self.seats:
             if seat.session is session:
                 seat.sit(None)

@@ -8,11 +8,15 @@ import os
 import signal
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from threading import Thread
 from typing import Literal
 
 import tyro
 
+from inhabit.bridge.errors import InhabitError
+from inhabit.bridge.people import Moderate, keep, without
+from inhabit.bridge.room import RoomOptions
 from inhabit.bridge.server import Server
 from inhabit.bridge.world import World
 from inhabit.worldmodel.catalog import DEFAULT_PACK, open_world
@@ -37,6 +41,15 @@ class Options:
     hang_after_s: float = 2.0
     """Seconds without progress after which clients take this sidecar for hung. Keep it above the slowest frame."""
 
+    lobby: str = ""
+    """One world for everybody who names no room: what that room is called. LiveWorld(room=...) names others."""
+
+    steering: Literal["driver", "vote"] = "driver"
+    """In rooms: one drives and hands the token on, or what most do is done."""
+
+    banned_words: Path | None = None
+    """A file with words, one a line, that chat and prompts in rooms must not have."""
+
     parent: Literal["none", "pipe", "pipe+signal"] = "none"
     """Who looks after this process. "pipe": stop when standard input closes. "pipe+signal": on Linux, also when the
     thread that started it ends, even if the world hangs."""
@@ -57,13 +70,23 @@ def run(options: Options) -> None:
         return world
 
     server = Server(
-        make_world, bind=options.bind, max_sessions=options.max_sessions, hang_after_s=options.hang_after_s
-    ).start()
+        make_world, bind=options.bind, max_sessions=options.max_sessions, hang_after_s=options.hang_after_s,
+        rooms=RoomOptions(steering=options.steering), lobby=options.lobby, moderate=_moderation(options),
+    ).start()  # fmt: skip
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
     if options.parent != "none":
         Thread(target=_stop_at_end_of_input, args=(server,), daemon=True).start()
     print(json.dumps({"event": "listening", "endpoint": server.endpoint, "pid": os.getpid()}), flush=True)
     server.serve_forever()
+
+
+def _moderation(options: Options) -> Moderate:
+    if options.banned_words is None:
+        return keep
+    try:
+        return without(options.banned_words.read_text(encoding="utf-8").split())
+    except (OSError, UnicodeDecodeError) as error:
+        raise InhabitError(f"Expected a file of words, one a line, got: {error} - at --banned-words") from error
 
 
 def _stop_at_end_of_input(server: Server) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -33,10 +34,12 @@ class FakeClock:
 class Stage:
     """A sidecar on a loopback transport and a fake clock."""
 
-    def __init__(self, make_world: Callable[[], World], *, max_sessions: int = 4, limits: Limits | None = None):
+    def __init__(
+        self, make_world: Callable[[], World], *, max_sessions: int = 4, limits: Limits | None = None, **options: Any
+    ):
         self.clock = FakeClock()
         self.hub = Loopback(on_wait=lambda timeout_s: self.run(1))
-        self.sidecar = Sidecar(make_world, max_sessions=max_sessions, limits=limits, clock=self.clock)
+        self.sidecar = Sidecar(make_world, max_sessions=max_sessions, limits=limits, clock=self.clock, **options)
         self.sidecar.prepare()
         self.hanging = False
         """The threads of the worlds stand still."""

@@ -37,7 +37,10 @@ GOLDEN = [
     ),
     (
         wire.FrameHeader(epoch=1, number=2, index=9, input_seq=7, input_t_ns=8, width=1, height=2),
-        ("01 44 dc 00 12 01 02 09 07 08 00 00 00 00 a4 72 67 62 38 01 02 00 00 cb 00 00 00 00 00 00 00 00 c2 c2 00"),
+        (
+            "01 44 dc 00 17 01 02 09 07 08 00 00 00 00 a4 72 67 62 38 01 02 00 00 cb 00 00 00 00 00 00 00 00 c2 c2 00"
+            " 00 00 00 c3 a3 73 31 36"
+        ),
     ),
 ]
 
@@ -79,8 +82,9 @@ def test_type_bytes_are_for_ever():
     names = {byte: kind.__name__ for table in (FROM_CLIENT, FROM_SERVER) for byte, kind in table.items()}
     assert names == {
         0x01: "Hello", 0x02: "Input", 0x03: "Step", 0x04: "Credit", 0x05: "Set", 0x06: "Reset", 0x07: "Pause",
-        0x08: "Resume", 0x09: "Save", 0x0A: "Restore", 0x0B: "Prompt", 0x0C: "Ping", 0x41: "Welcome", 0x42: "State",
-        0x43: "Stepped", 0x44: "FrameHeader", 0x45: "Ack", 0x46: "Pong", 0x47: "Error", 0x7F: "Bye",
+        0x08: "Resume", 0x09: "Save", 0x0A: "Restore", 0x0B: "Prompt", 0x0C: "Ping", 0x0D: "Chat", 0x0E: "Drive",
+        0x0F: "Moderate", 0x41: "Welcome", 0x42: "State", 0x43: "Stepped", 0x44: "FrameHeader", 0x45: "Ack",
+        0x46: "Pong", 0x47: "Error", 0x49: "Roster", 0x4A: "Event", 0x7F: "Bye",
     }  # fmt: skip
     assert PROTOCOL_VERSION == 1
 
