@@ -1,6 +1,7 @@
 """A world and a connection that live in the test's own process, so that the loop can be turned by hand."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -125,3 +126,34 @@ def fake_connection(clock):
 def dummy_display(monkeypatch):
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
     monkeypatch.setenv("SDL_AUDIODRIVER", "dummy")
+
+
+@pytest.fixture(scope="session")
+def env_pack(tmp_path_factory) -> Path:
+    """A small untrained pack on disk: a 64x64 world with three buttons in which episodes are short."""
+    torch = pytest.importorskip("torch")
+    from inhabit.bridge.controls import ActionMap, ActionSource
+    from inhabit.bridge.world import WorldInfo
+    from inhabit.worldmodel.omni.autoencoder import Autoencoder, AutoencoderConfig
+    from inhabit.worldmodel.omni.dynamics import Dynamics, DynamicsConfig
+    from inhabit.worldmodel.omni.transformer import TransformerConfig
+    from inhabit.worldmodel.pack import Pack, Starts, WorldFile, save_pack
+
+    torch.manual_seed(0)
+    codec = AutoencoderConfig(latent_channels=8, widths=(8, 16, 16), blocks=(1, 1, 1))
+    sizes = TransformerConfig(width=32, layers=4, heads=2, hidden=48, time_every=2, context=6)
+    dynamics = DynamicsConfig(transformer=sizes, latent_channels=8, grid=(4, 4), actions=3)
+    buttons = tuple(ActionSource(name=name) for name in ("LEFT", "RIGHT", "FIRE"))
+    info = WorldInfo(
+        name="small", width=64, height=64, rate_hz=20.0, steps=(1, 2, 4), actions=ActionMap(sources=buttons)
+    )
+    networks = Autoencoder(codec), Dynamics(dynamics)
+    for network in networks:
+        for weight in network.parameters():
+            if weight.ndim > 1:
+                torch.nn.init.normal_(weight, std=0.1 if weight.ndim == 2 else 0.02)
+    file = WorldFile(info=info, source="test", autoencoder=codec, dynamics=dynamics)
+    starts = Starts(latents=torch.randn(4, 5, 8, 4, 4).half(), actions=torch.zeros(4, 5, 3))
+    folder = tmp_path_factory.mktemp("packs") / "small"
+    save_pack(Pack(file=file, autoencoder=networks[0], dynamics=networks[1], starts=starts), folder)
+    return folder

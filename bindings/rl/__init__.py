@@ -1,0 +1,1 @@
+"""What the Gymnasium environments and the adapters for other libraries share. No torch here."""

@@ -1,0 +1,93 @@
+"""What stands behind a vector environment: a batch of sessions, in this process or in a sidecar. No torch here."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from gymnasium.error import Error
+
+from inhabit.bindings.rl.registration import find_wanted
+from inhabit.bridge.world import WorldInfo
+
+Doubt = Literal["none", "draws", "residual"]
+
+
+class Stepped(Protocol):
+    """What a step brought; arrays or tensors of (n,)."""
+
+    @property
+    def reward(self) -> Any: ...
+    @property
+    def terminated(self) -> Any: ...
+    @property
+    def ending_chance(self) -> Any: ...
+    @property
+    def uncertainty(self) -> Any | None: ...
+
+
+class Batch(Protocol):
+    """`count` sessions of one world. See DreamBatch in worldmodel/dreams, which keeps this contract with tensors."""
+
+    info: WorldInfo
+    latent_shape: tuple[int, int, int]
+    count: int
+    on_device: bool
+    """Whether arrays are tensors of this process."""
+
+    def begin(
+        self,
+        rows: np.ndarray,
+        seeds: Sequence[int],
+        *,
+        starts: Sequence[int | None] | None = None,
+        prompts: Sequence[str | None] | None = None,
+    ) -> Sequence[str]:
+        """Returns what each of them is told."""
+        ...
+
+    def step(self, actions: np.ndarray) -> Stepped: ...
+    def frames(self, rows: np.ndarray | None = None) -> Any: ...
+    def latents(self, rows: np.ndarray | None = None) -> Any: ...
+    def sound(self, rows: np.ndarray | None = None) -> Any: ...
+    def array(self, values: np.ndarray) -> Any: ...
+    def keep(self, rows: np.ndarray) -> Any: ...
+    def put(self, rows: np.ndarray, kept: Any, *, seeds: Sequence[int] | None = None) -> None: ...
+    def fork(self, kept: Any, seeds: Sequence[int] | None) -> Batch: ...
+    def close(self) -> None: ...
+
+
+def open_batch(
+    count: int,
+    *,
+    pack: str | Path | None,
+    endpoint: str | None,
+    steps: int | None,
+    temperature: float,
+    device: str,
+    doubt: Doubt,
+    draws: int,
+) -> Batch:
+    """Raises InhabitError for a pack or sidecar that is not there, Error for arguments that do not go along."""
+    if endpoint is not None:
+        raise Error("not yet")
+    if pack is None:
+        raise Error('Expected pack="NAME or FOLDER" or endpoint="tcp://...": only packs can be dreamt in a batch')
+    from inhabit.worldmodel.catalog import require_torch
+
+    find_wanted(pack)
+    require_torch()
+    calm_threads()
+    from inhabit.worldmodel.dreams.batch import DreamBatch
+    from inhabit.worldmodel.dreams.dreams import DreamConfig, open_dreams
+
+    dreams = open_dreams(pack, DreamConfig(steps=steps, temperature=temperature, device=device))
+    return DreamBatch(dreams, count, doubt=doubt, draws=draws)
+
+
+def calm_threads() -> None:
+    """Before torch is imported: its threads shall not spin while they wait, or a busy machine makes a crawl of it."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

@@ -1,0 +1,69 @@
+"""Open one session of a world for an environment: a pack here, any other world here, or a sidecar. No torch here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gymnasium.error import Error
+
+from inhabit.bindings.rl.batch import calm_threads
+from inhabit.bindings.rl.registration import find_wanted
+from inhabit.bridge.client import RemoteWorld
+from inhabit.bridge.world import World
+
+
+def open_session(
+    *,
+    pack: str | Path | None,
+    world: str | World | None,
+    endpoint: str | None,
+    steps: int | None,
+    temperature: float,
+    device: str,
+    connect_s: float,
+) -> World:
+    """One session, here or in a sidecar. Raises InhabitError, or Error for arguments that do not go along."""
+    if pack is not None and world is not None:
+        raise Error(f"Expected a pack or a world, got both: pack={str(pack)!r} and world={world!r}")
+    if endpoint is not None:
+        return _connect(endpoint, pack, steps=steps, temperature=temperature, connect_s=connect_s)
+    if pack is not None:
+        from inhabit.worldmodel.catalog import require_torch
+
+        find_wanted(pack)
+        require_torch()
+        calm_threads()
+        from inhabit.worldmodel.dreams.dreams import DreamConfig, open_world
+
+        return open_world(pack, DreamConfig(steps=steps, temperature=temperature, device=device))
+    if temperature != 1:
+        raise Error(f"Expected temperature=1 for a world that is not a pack, got {temperature!r}")
+    if isinstance(world, str):
+        from inhabit.worldmodel.catalog import open_world as open_any
+
+        opened = open_any(world, device=device)
+    elif world is not None:
+        opened = world
+    else:
+        raise Error('Expected pack="NAME or FOLDER", world="doom:SCENARIO" or endpoint="tcp://...", got none of them')
+    if steps is not None:
+        opened.configure(steps=steps)
+    return opened
+
+
+def _connect(
+    endpoint: str, pack: str | Path | None, *, steps: int | None, temperature: float, connect_s: float
+) -> World:
+    if temperature != 1:
+        raise Error(
+            f"Expected temperature=1 with a plain sidecar, got {temperature!r}: leave endpoint out, "
+            f"or use make_vec with `inhabit envs`, which takes a temperature"
+        )
+    world = RemoteWorld(endpoint, client="inhabit-gymnasium", timeout_s=connect_s)
+    if pack is not None and Path(pack).name != world.info.name:
+        name = world.info.name
+        world.close()
+        raise Error(f"Expected a sidecar that serves {Path(pack).name!r}, got one of {name!r} - at {endpoint}")
+    if steps is not None:
+        world.configure(steps=steps)
+    return world
