@@ -24,7 +24,7 @@ from gymnasium.error import ClosedEnvironmentError, Error, ResetNeeded
 from inhabit.bindings.rl.checks import check_numbers, checked_options
 from inhabit.bindings.rl.errors import in_gymnasium_terms
 from inhabit.bindings.rl.registration import register_worlds
-from inhabit.bindings.rl.session import open_session
+from inhabit.bindings.rl.session import open_codec, open_session
 from inhabit.bindings.rl.spaces import ActionKind, Actions, ObservationKind, Observations
 from inhabit.bindings.rl.state import mixed, read_key, read_latents, read_prompt, with_key
 from inhabit.bindings.rl.viewer import Viewer
@@ -76,6 +76,7 @@ class WorldEnv(gymnasium.Env[Any, Any]):
         uncertainty: further draws of each frame whose spread is told in info["uncertainty"]; each costs a frame.
         device: where a pack runs: "auto", "cpu" or "cuda".
         connect_s: longest wait for a sidecar, for its world and for each of its answers, seconds.
+        codec: a pack whose codec makes latents of the frames of a world that has none, for obs="latent".
 
     Raises:
         gymnasium.error.Error: no such pack or sidecar, or an argument that does not fit; the message tells which.
@@ -99,6 +100,7 @@ class WorldEnv(gymnasium.Env[Any, Any]):
         uncertainty: int = 0,
         device: str = "auto",
         connect_s: float = 30.0,
+        codec: str | Path | None = None,
     ):
         check_numbers(horizon=horizon, uncertainty=uncertainty, render_mode=render_mode)
         self._closed = True  # until there is something to close
@@ -107,6 +109,7 @@ class WorldEnv(gymnasium.Env[Any, Any]):
                 pack=pack, world=world, endpoint=endpoint, steps=steps, temperature=temperature, device=device,
                 connect_s=connect_s,
             )  # fmt: skip
+            self._codec = open_codec(codec)
         self._closed = False
         info = self._world.info
         self.metadata = {**self.metadata, "render_fps": info.rate_hz}
@@ -252,11 +255,16 @@ class WorldEnv(gymnasium.Env[Any, Any]):
 
     def _observe(self) -> Any:
         assert self._frame is not None
-        latents = read_latents(self._save()) if self._observations.kind == "latent" else None
+        latents = None
+        if self._observations.kind == "latent":
+            frames = self._frame.pixels[None]
+            latents = self._codec.encode(frames)[0] if self._codec else read_latents(self._save())
         return self._observations.of_frame(self._frame, self._text, latents)
 
     def _latent_shape(self) -> tuple[int, ...] | None:
         """Told by a first frame: a sidecar says nothing of its latents before."""
+        if self._codec is not None:
+            return self._codec.latent_shape
         with in_gymnasium_terms():
             self._world.reset(seed=0)
             latents = read_latents(self._world.save())

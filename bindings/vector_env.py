@@ -91,7 +91,8 @@ class DreamVectorEnv(VectorEnv[Any, Any, Any]):
             "horizon": horizon, "uncertainty_penalty": uncertainty_penalty, "uncertainty_limit": uncertainty_limit,
             "render_mode": render_mode,
         }  # fmt: skip
-        self._on_device = arrays == "torch"
+        self.on_device = arrays == "torch"
+        """Whether observations are tensors on the world's device."""
         self._horizon, self._penalty, self._limit = horizon, uncertainty_penalty, uncertainty_limit
         self._rows = np.arange(self.num_envs)
         self._generators: list[np.random.Generator | None] = [None] * self.num_envs
@@ -163,7 +164,7 @@ class DreamVectorEnv(VectorEnv[Any, Any, Any]):
         if self.autoreset_mode == AutoresetMode.SAME_STEP and self._over.any():
             info = self._finish(observation, info, began_ns)
             observation = self._observe()
-        native = self._batch.array if self._on_device else _same
+        native = self._batch.array if self.on_device else _same
         return observation, native(rewards), native(terminated), native(truncated), info
 
     def clone_state(self, ids: Sequence[int] | None = None, *, include_rng: bool = False) -> VectorState:
@@ -260,7 +261,7 @@ class DreamVectorEnv(VectorEnv[Any, Any, Any]):
         }
 
     def _observe(self) -> Any:
-        kind, native = self._observations.kind, _same if self._on_device else _host
+        kind, native = self._observations.kind, _same if self.on_device else _host
         if kind == "latent":
             return native(self._batch.latents())
         if kind == "rgb":
@@ -269,7 +270,7 @@ class DreamVectorEnv(VectorEnv[Any, Any, Any]):
         if self._observations.samples:
             samples, channels = self._observations.samples, self._observations.channels
             heard = np.stack([fitted_sound(one, samples, channels) for one in _host(self._batch.sound())])
-            observation["sound"] = self._batch.array(heard) if self._on_device else heard
+            observation["sound"] = self._batch.array(heard) if self.on_device else heard
         if self._observations.listens:
             observation["text"] = tuple(plain_text(text) for text in self._texts)
         return observation

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gymnasium.error import Error
 
@@ -10,6 +11,9 @@ from inhabit.bindings.rl.batch import calm_threads
 from inhabit.bindings.rl.registration import find_wanted
 from inhabit.bridge.client import RemoteWorld
 from inhabit.bridge.world import World
+
+if TYPE_CHECKING:
+    from inhabit.worldmodel.dreams.real import Codec
 
 
 def open_session(
@@ -49,6 +53,20 @@ def open_session(
     if steps is not None:
         opened.configure(steps=steps)
     return opened
+
+
+def open_codec(pack: str | Path | None) -> Codec | None:
+    """What makes latents of real frames; None when nobody asks. Raises InhabitError for a pack that is not there."""
+    if pack is None:
+        return None
+    from inhabit.worldmodel.catalog import require_torch
+
+    folder = find_wanted(pack)
+    require_torch()
+    calm_threads()
+    from inhabit.worldmodel.dreams.real import Codec
+
+    return Codec(folder)
 
 
 def _connect(

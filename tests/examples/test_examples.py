@@ -30,6 +30,7 @@ def endpoint():
 
 def test_examples_are_short_and_tested():
     tested = {"catch.py", "01_connect.py", "02_keyboard.py", "03_record_your_game.py", "04_train_your_game.py"}
+    tested |= {"plan_in_a_dream.py", "ppo_in_a_dream.py"}
     assert {path.name for path in EXAMPLES.glob("*.py")} == tested
     assert all(len(path.read_text().splitlines()) <= 60 for path in EXAMPLES.glob("*.py"))
 
@@ -55,3 +56,11 @@ def test_record_and_train_your_own_game(tmp_path):
     out = run("04_train_your_game.py", tmp_path / "recording", tmp_path / "pack", 0.7, timeout_s=300)
     assert (tmp_path / "pack" / "world.json").is_file()
     assert Path(out.splitlines()[-2].split(": ")[1]).is_file()
+
+
+@pytest.mark.slow
+def test_plan_and_learn_in_a_dream():
+    out = run("plan_in_a_dream.py", "doom-center", 2, timeout_s=200)
+    assert "2 frames, 768 imagined" in out
+    out = run("ppo_in_a_dream.py", "doom-center", 1024, timeout_s=200)
+    assert out.count("mean return") == 2
