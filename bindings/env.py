@@ -23,10 +23,10 @@ from gymnasium.error import ClosedEnvironmentError, Error, ResetNeeded
 
 from inhabit.bindings.rl.checks import check_numbers, checked_options
 from inhabit.bindings.rl.errors import in_gymnasium_terms
+from inhabit.bindings.rl.in_process import FIRST_DRAW, mixed, saved
 from inhabit.bindings.rl.registration import register_worlds
 from inhabit.bindings.rl.session import open_codec, open_session
 from inhabit.bindings.rl.spaces import ActionKind, Actions, ObservationKind, Observations
-from inhabit.bindings.rl.state import mixed, read_key, read_latents, read_prompt, with_key
 from inhabit.bindings.rl.viewer import Viewer
 from inhabit.bridge.controls import Controls
 from inhabit.bridge.frames import Frame
@@ -34,8 +34,6 @@ from inhabit.bridge.world import World
 
 SEEDS = 2**62
 RESET_OPTIONS = ("start", "prompt")
-FIRST_DRAW = 7
-"""Salt of the first further draw, as in worldmodel/dreams."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -202,7 +200,7 @@ class WorldEnv(gymnasium.Env[Any, Any]):
         self._check_open()
         world = state.world
         if state.rng is None:
-            world = with_key(world, mixed(int(self.np_random.integers(SEEDS)), 0))
+            world = saved().with_key(world, mixed(int(self.np_random.integers(SEEDS)), 0))
         else:
             self.np_random.bit_generator.state = state.rng
         with in_gymnasium_terms():
@@ -236,13 +234,13 @@ class WorldEnv(gymnasium.Env[Any, Any]):
         frame = self._world.step(controls)
         if not self._draws:
             return frame, None
-        key, drawn = read_key(before), [read_latents(self._save())]
+        key, drawn = saved().read_key(before), [saved().read_latents(self._save())]
         if key is None or drawn[0] is None:
             raise Error("Expected a neural world for uncertainty, got one without latents: leave it at 0")
         for draw in range(1, self._draws + 1):
-            self._world.restore(with_key(before, mixed(key, FIRST_DRAW + draw)))
+            self._world.restore(saved().with_key(before, mixed(key, FIRST_DRAW + draw)))
             self._world.step(controls)
-            drawn.append(read_latents(self._world.save()))
+            drawn.append(saved().read_latents(self._world.save()))
         self._world.restore(self._save())
         return frame, float(np.stack([latents for latents in drawn if latents is not None]).std(0).mean())
 
@@ -258,7 +256,7 @@ class WorldEnv(gymnasium.Env[Any, Any]):
         latents = None
         if self._observations.kind == "latent":
             frames = self._frame.pixels[None]
-            latents = self._codec.encode(frames)[0] if self._codec else read_latents(self._save())
+            latents = self._codec.encode(frames)[0] if self._codec else saved().read_latents(self._save())
         return self._observations.of_frame(self._frame, self._text, latents)
 
     def _latent_shape(self) -> tuple[int, ...] | None:
@@ -267,14 +265,14 @@ class WorldEnv(gymnasium.Env[Any, Any]):
             return self._codec.latent_shape
         with in_gymnasium_terms():
             self._world.reset(seed=0)
-            latents = read_latents(self._world.save())
+            latents = saved().read_latents(self._world.save())
         return None if latents is None else latents.shape
 
     def _told(self, options: dict[str, Any]) -> str:
         if "prompt" in options:
             return str(options["prompt"])
         if self._observations.kind == "dict" and self._observations.listens:
-            return read_prompt(self._save())
+            return saved().read_prompt(self._save())
         return ""
 
     def _info(self, began_ns: int) -> dict[str, Any]:

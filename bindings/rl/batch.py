@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -10,6 +9,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from gymnasium.error import Error
 
+from inhabit.bindings.rl import in_process
 from inhabit.bindings.rl.registration import find_wanted
 from inhabit.bridge.world import WorldInfo
 
@@ -76,18 +76,7 @@ def open_batch(
         raise Error("not yet")
     if pack is None:
         raise Error('Expected pack="NAME or FOLDER" or endpoint="tcp://...": only packs can be dreamt in a batch')
-    from inhabit.worldmodel.catalog import require_torch
-
     find_wanted(pack)
-    require_torch()
-    calm_threads()
-    from inhabit.worldmodel.dreams.batch import DreamBatch
-    from inhabit.worldmodel.dreams.dreams import DreamConfig, open_dreams
-
-    dreams = open_dreams(pack, DreamConfig(steps=steps, temperature=temperature, device=device))
-    return DreamBatch(dreams, count, doubt=doubt, draws=draws)
-
-
-def calm_threads() -> None:
-    """Before torch is imported: its threads shall not spin while they wait, or a busy machine makes a crawl of it."""
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    module = in_process.dreams("dreams")
+    dreams = module.open_dreams(pack, module.DreamConfig(steps=steps, temperature=temperature, device=device))
+    return in_process.dreams("batch").DreamBatch(dreams, count, doubt=doubt, draws=draws)

@@ -14,6 +14,7 @@ from gymnasium.error import Error
 
 from inhabit.bindings.env import WorldEnv
 from inhabit.bindings.rl.errors import in_gymnasium_terms
+from inhabit.bindings.rl.in_process import real as real_games
 from inhabit.bindings.rl.registration import find_wanted
 
 Wrapper = Callable[[Any], Any]
@@ -42,9 +43,7 @@ def paired(pack: str | Path, *, wrappers: Sequence[Wrapper] = (), source: str = 
     """
     with in_gymnasium_terms():
         folder = find_wanted(pack)
-        from inhabit.worldmodel.dreams.real import open_real
-
-        game = open_real(folder, source)
+        game = real_games().open_real(folder, source)
     dream = WorldEnv(pack=folder, **arguments)
     common = {name: value for name, value in arguments.items() if name not in DREAM_ONLY}
     real = WorldEnv(world=game, codec=folder if common.get("obs") == "latent" else None, **common)

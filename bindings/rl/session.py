@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
+import numpy as np
 from gymnasium.error import Error
 
-from inhabit.bindings.rl.batch import calm_threads
+from inhabit.bindings.rl import in_process
 from inhabit.bindings.rl.registration import find_wanted
 from inhabit.bridge.client import RemoteWorld
 from inhabit.bridge.world import World
 
-if TYPE_CHECKING:
-    from inhabit.worldmodel.dreams.real import Codec
+
+class Codec(Protocol):
+    """Makes latents of real frames."""
+
+    latent_shape: tuple[int, ...]
+
+    def encode(self, frames: np.ndarray) -> np.ndarray:
+        """Shapes: (n, h, w, 3) uint8 -> (n, c, h', w') float32."""
+        ...
 
 
 def open_session(
@@ -32,20 +40,13 @@ def open_session(
     if endpoint is not None:
         return _connect(endpoint, pack, steps=steps, temperature=temperature, connect_s=connect_s)
     if pack is not None:
-        from inhabit.worldmodel.catalog import require_torch
-
         find_wanted(pack)
-        require_torch()
-        calm_threads()
-        from inhabit.worldmodel.dreams.dreams import DreamConfig, open_world
-
-        return open_world(pack, DreamConfig(steps=steps, temperature=temperature, device=device))
+        module = in_process.dreams("dreams")
+        return module.open_world(pack, module.DreamConfig(steps=steps, temperature=temperature, device=device))
     if temperature != 1:
         raise Error(f"Expected temperature=1 for a world that is not a pack, got {temperature!r}")
     if isinstance(world, str):
-        from inhabit.worldmodel.catalog import open_world as open_any
-
-        opened = open_any(world, device=device)
+        opened = in_process.catalog().open_world(world, device=device)
     elif world is not None:
         opened = world
     else:
@@ -59,14 +60,9 @@ def open_codec(pack: str | Path | None) -> Codec | None:
     """What makes latents of real frames; None when nobody asks. Raises InhabitError for a pack that is not there."""
     if pack is None:
         return None
-    from inhabit.worldmodel.catalog import require_torch
-
     folder = find_wanted(pack)
-    require_torch()
-    calm_threads()
-    from inhabit.worldmodel.dreams.real import Codec
-
-    return Codec(folder)
+    in_process.catalog().require_torch()
+    return in_process.real().Codec(folder)
 
 
 def _connect(

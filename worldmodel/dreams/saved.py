@@ -1,11 +1,10 @@
-"""States of a session as a file-like value: changing what noise a kept neural world goes on with. No torch here."""
+"""What World.save() of a neural world gave, read without torch: a client of a sidecar may look into it too."""
 
 from __future__ import annotations
 
-import hashlib
-
 import numpy as np
-from gymnasium.error import DependencyNotInstalled, Error
+
+from inhabit.bridge.errors import MissingExtraError
 
 KEY, LATENTS, PROMPT = "key", "latents", "prompt"
 
@@ -38,21 +37,13 @@ def with_key(saved: bytes, key: int) -> bytes:
     return save({**tensors, KEY: np.array([key], np.int64)})
 
 
-def mixed(value: int, salt: int) -> int:
-    """A number below 2**62 that depends on both, as the neural world mixes its seeds."""
-    digest = hashlib.blake2b(f"{value}/{salt}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "little") >> 2
-
-
 def _tensors(saved: bytes) -> dict[str, np.ndarray] | None:
     try:
         from safetensors import SafetensorError
         from safetensors.numpy import load
     except ImportError as error:
-        raise DependencyNotInstalled('safetensors is not installed, run `pip install "inhabit[gym]"`') from error
+        raise MissingExtraError("safetensors", "gym") from error
     try:
         return load(saved)
-    except (SafetensorError, ValueError, KeyError) as error:
-        if "not supported" in str(error):
-            raise Error(f"Expected a state in whole or single precision, got: {error}") from error
+    except (SafetensorError, ValueError, KeyError):
         return None
