@@ -95,6 +95,18 @@ class Presenter:
         _use_again(used)
         return place
 
+    def enlarge(self, texture: moderngl.Texture, size: tuple[int, int]) -> moderngl.Texture:
+        """Do the upscaler's work for a picture that will be about this large, pixels, and return the result.
+
+        What comes back has row 0 first, and is the texture itself when there is nothing to do.
+        """
+        used = self.ctx.fbo
+        stage = self._stage("scope", (1, 1))
+        with self.ctx.scope(stage, moderngl.NOTHING):
+            result = texture if self.upscaler == "lanczos" else self._prepare(texture, (0, 0, *size))
+        _use_again(used)
+        return result
+
     def overlay(self, texture: moderngl.Texture, place: Rect, target: moderngl.Framebuffer | None = None) -> None:
         """Draw an RGBA texture over what is there, at `place`; its colours are premultiplied.
 
