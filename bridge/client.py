@@ -87,6 +87,8 @@ class Line:
 
     def pump(self) -> int:
         """Hear everything that has arrived, say everything that is due. Returns the time."""
+        for channel, what in self._transport.news():
+            self.link.connection(channel, what, self.clock())
         while self.link.state != "closed" and (arrived := self._transport.receive()) is not None:
             try:
                 self.link.receive(decode_from_server(arrived[1]), self.clock())
@@ -237,6 +239,7 @@ class LiveWorld:
         seed: of the first episode, which begins by itself.
         room: name of a shared world to join, letters, digits, "_" and "-"; "" for a world of one's own.
         name: what the others in the room call us.
+        world: a name out of the sidecar's list; "" for its first one.
         role: "player", or "viewer" to look on only; "admin" if our key allows that.
     """
 
@@ -250,11 +253,12 @@ class LiveWorld:
         room: str = "",
         name: str = "",
         role: Role = "player",
+        world: str = "",
         connect: Connect = ZmqClient,
         clock: Clock = monotonic_ns,
     ):
         self.endpoint = endpoint
-        self._place = Place(room=room, name=name, role=role, takes=("rooms",))
+        self._place = Place(room=room, name=name, role=role, takes=("rooms", "queue"), world=world)
         self._client, self._timeout_s, self._seed = client, timeout_s, seed
         self._connect, self._clock = connect, clock
         self._info: WorldInfo | None = None

@@ -60,6 +60,7 @@ class Place:
     name: str = ""
     role: Role = "player"
     takes: tuple[str, ...] = ()
+    world: str = ""
 
 
 ANYWHERE = Place()
@@ -183,6 +184,11 @@ class Link:
                 self._answered(message.request, packet)
             case wire.Error():
                 self._hear_error(message, packet)
+            case wire.Queued():
+                self._silent_ns = 0
+                self.state, self.reason = "loading", f"waiting for a place, number {message.position} in line"
+                if message.retry_after_ms:
+                    self.reason += f", about {message.retry_after_ms / 1000:.0f} s"
             case wire.Roster():
                 self.room.take_roster(message)
             case wire.Event():
@@ -191,6 +197,16 @@ class Link:
                 self.round_trip_ns = max(0, now_ns - message.t_ns)
             case wire.Bye():
                 self._end("lost", f"The sidecar ended the session: {message.reason or 'no reason given'}")
+
+    def connection(self, channel: Channel, what: Literal["up", "down", "refused"], now_ns: int) -> None:
+        """The transport tells what became of a connection, long before silence would."""
+        if what == "refused" and self._phase == "greeting":
+            text = f"The sidecar at {self._endpoint} refuses our key, or wants one: ask its owner to make one with"
+            self._end("failed", f"{text} `inhabit keys new NAME`, and set INHABIT_KEY to that file")
+        elif what == "down" and not self.over:
+            self._hello_ns[channel] = None  # say who we are as soon as there is a connection again
+            if channel == "ctl" and self._phase == "joined":
+                self.state, self.reason = "connecting", "The connection broke, trying again"
 
     def breach(self, text: str) -> None:
         """The peer breaks the protocol: end the session."""
@@ -295,6 +311,7 @@ class Link:
         hello = wire.Hello(
             client=self._client, mode=self._mode, channel=channel, session=self._identity, secret=self._secret,
             takes=self._place.takes, room=self._place.room, name=self._place.name, role=self._place.role,
+            world=self._place.world, epoch=self._epoch if self._identity else 0,
         )  # fmt: skip
         if send(channel, Packet(hello)):
             self._hello_ns[channel] = now_ns

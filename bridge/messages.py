@@ -174,6 +174,12 @@ class Hello(Message, frozen=True, kw_only=True):
     role: Role = "player"
     """What the client wants to be; it never gets more than its key allows."""
 
+    world: Annotated[str, msgspec.Meta(max_length=64)] = ""
+    """A name out of the sidecar's list (LIST), never a path; "" takes its first one."""
+
+    epoch: Count = 0
+    """With `session`: the newest epoch that the client has seen, so that a restored session goes on above it."""
+
     def __post_init__(self) -> None:
         sizes = (len(self.session), len(self.secret))
         if sizes not in ((0, 0), (ID_BYTES, ID_BYTES)):
@@ -265,6 +271,10 @@ class Ping(Message, frozen=True, kw_only=True):
     t_ns: Nanoseconds = 0
 
 
+class List(Message, frozen=True, kw_only=True):
+    """LIST (0x10): what can be played here? Needs no session."""
+
+
 # --------------------------------------------------------------------------------------------------- server to client
 
 
@@ -341,6 +351,38 @@ class Pong(Message, frozen=True, kw_only=True):
     """The server's clock."""
 
 
+class RoomLine(Message, frozen=True, kw_only=True):
+    """One room in LISTED."""
+
+    name: Name
+    world: Name
+    members: Count = 0
+    members_max: Count = 0
+
+
+class Listed(Message, frozen=True, kw_only=True):
+    """LISTED (0x4B): the answer to LIST."""
+
+    worlds: Annotated[tuple[Name, ...], msgspec.Meta(max_length=256)]
+    """Names for HELLO; the first is what "" gives."""
+
+    rooms: Annotated[tuple[RoomLine, ...], msgspec.Meta(max_length=256)] = ()
+    places: Count = 0
+    free: Count = 0
+    queue: Count = 0
+    """Clients that wait for a place."""
+
+
+class Queued(Message, frozen=True, kw_only=True):
+    """QUEUED (0x4C): there is no place yet, stay and be let in. Who does not take "queue" gets ERROR busy."""
+
+    position: Request
+    """1 for who is next."""
+
+    retry_after_ms: Milliseconds = 0
+    """About how long it will take, by how long sessions lasted here; 0 when nobody knows."""
+
+
 ErrorCode = Annotated[str, msgspec.Meta(min_length=1, max_length=32)]
 """A code of ERRORS or, from a newer peer, one that is not there."""
 
@@ -350,6 +392,7 @@ ERRORS: Mapping[str, str] = MappingProxyType(
         "bad_message": "the message breaks the protocol's form or bounds",
         "no_session": "this connection belongs to no session: say HELLO",
         "busy": "every place is taken",
+        "room_full": "every place in the room is taken",
         "wrong_state": "the message does not fit the session's state",
         "wrong_mode": "the message does not fit the session's mode",
         "pending": "too many requests wait for their answer",
@@ -358,6 +401,7 @@ ERRORS: Mapping[str, str] = MappingProxyType(
         "world_failed": "the world broke; details are in the sidecar's log under the incident",
         "closed": "the session has ended",
         "not_allowed": "the role does not allow it",
+        "no_world": "the sidecar has no world of that name",
         "quota": "too much of it in too little time",
     }
 )
@@ -390,13 +434,13 @@ FROM_CLIENT: Mapping[int, type[Message]] = MappingProxyType(
     {
         0x01: Hello, 0x02: Input, 0x03: Step, 0x04: Credit, 0x05: Set, 0x06: Reset, 0x07: Pause, 0x08: Resume,
         0x09: Save, 0x0A: Restore, 0x0B: Prompt, 0x0C: Ping, 0x0D: Chat, 0x0E: Drive,
-        0x0F: Moderate, 0x7F: Bye,
+        0x0F: Moderate, 0x10: List, 0x7F: Bye,
     }
 )  # fmt: skip
 FROM_SERVER: Mapping[int, type[Message]] = MappingProxyType(
     {
         0x41: Welcome, 0x42: State, 0x43: Stepped, 0x44: FrameHeader, 0x45: Ack, 0x46: Pong, 0x47: Error,
-        0x49: Roster, 0x4A: Event, 0x7F: Bye,
+        0x49: Roster, 0x4A: Event, 0x4B: Listed, 0x4C: Queued, 0x7F: Bye,
     }
 )  # fmt: skip
 TYPE_BYTES: Mapping[type[Message], int] = MappingProxyType(

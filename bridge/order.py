@@ -19,12 +19,15 @@ from inhabit.bridge.messages import (
     FrameHeader,
     Hello,
     Input,
+    List,
+    Listed,
     Message,
     Moderate,
     Pause,
     Ping,
     Pong,
     Prompt,
+    Queued,
     Reset,
     Restore,
     Resume,
@@ -48,7 +51,9 @@ TALK: Kinds = (Set, Prompt, Drive, Moderate)
 
 def _row(stay: SessionState, *kinds: type[Message], moves: Row) -> Row:
     """One line of the table: kinds that leave the state as it is, and those that move it. Any state ends with BYE."""
-    return MappingProxyType({**dict.fromkeys((Hello, Ping, Credit, Input, Chat, *kinds), stay), Bye: "closed", **moves})
+    return MappingProxyType(
+        {**dict.fromkeys((Hello, Ping, Credit, Input, Chat, List, *kinds), stay), Bye: "closed", **moves}
+    )
 
 
 SERVER_TABLE: Mapping[SessionState, Row] = MappingProxyType(
@@ -75,8 +80,8 @@ LinkPhase = Literal["greeting", "joined", "over"]
 
 CLIENT_TABLE: Mapping[LinkPhase, Kinds] = MappingProxyType(
     {
-        "greeting": (State, Welcome, Error, Pong, Bye),
-        "joined": (State, Welcome, Error, Pong, Bye, Ack, Stepped, FrameHeader, Roster, Event),
+        "greeting": (State, Welcome, Error, Pong, Bye, Listed, Queued),
+        "joined": (State, Welcome, Error, Pong, Bye, Ack, Stepped, FrameHeader, Roster, Event, Listed),
         "over": (),
     }
 )

@@ -80,6 +80,9 @@ class Room:
         self.name, self.options, self.permanent = name, options, permanent
         self.state: SessionState = "loading"
         self.reason = ""
+        self.world = ""
+        """Which of the sidecar's worlds it is."""
+
         self.changed_world = True
         self.epoch = 0
         self.members: dict[int, Member] = {}

@@ -32,7 +32,10 @@ Sitter = Session | Room
 class Seat:
     """One place in the sidecar."""
 
-    def __init__(self, make_world: MakeWorld, *, lock: RLock, clock: Clock):
+    def __init__(self, make_world: MakeWorld, *, lock: RLock, clock: Clock, name: str = ""):
+        self.name = name
+        """Which of the sidecar's worlds it has."""
+
         self.session: Sitter | None = None
         self.turns = 0
         """Grows with each turn: the progress that the beat tells of."""
@@ -52,6 +55,7 @@ class Seat:
         self._busy_since_ns: int | None = None
         self._turn_since_ns: int | None = None
         self._made = 0
+        self._outdated = False
 
     @property
     def hopeless(self) -> Exception | None:
@@ -69,6 +73,11 @@ class Seat:
             self.session = session
             self.failure = None
         self.news.set()
+
+    def refit(self, name: str, make_world: MakeWorld) -> None:
+        """Have another of the sidecar's worlds from now on. Only while nobody sits here."""
+        with self._lock:
+            self.name, self._make_world, self._outdated = name, make_world, True
 
     def busy_ms(self, now_ns: int) -> int:
         """For how long the world has been made, reset or restored, which may take long; 0 when it is not."""
@@ -110,6 +119,10 @@ class Seat:
             last, self._last = self._last, session
             if last is not None and last.changed_world:
                 self.close()  # its settings must not be inherited
+        with self._lock:
+            outdated, self._outdated = self._outdated, False
+        if outdated:
+            self.close()
         if self._world is None:
             if self.failure is not None:
                 return False

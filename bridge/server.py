@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from threading import Event, Thread, current_thread
 from types import TracebackType
 from typing import Self
@@ -13,6 +14,7 @@ import msgspec
 
 from inhabit.bridge.errors import LocalProtocolError
 from inhabit.bridge.fields import Limits
+from inhabit.bridge.keys import LOCAL, Grant, KeyStore
 from inhabit.bridge.pacing import NS_PER_S, Clock, monotonic_ns
 from inhabit.bridge.people import Moderate, keep
 from inhabit.bridge.room import RoomOptions
@@ -45,6 +47,9 @@ class Server:
         hang_after_s: clients take the sidecar for hung after this long without progress; above the slowest step.
         rooms: how people share a world.
         lobby: name of a room that all who name no other go to; "" gives each a world of their own.
+        name: what clients call the world that make_world makes.
+        worlds: further ones that clients may choose, by name.
+        keys: who may connect, and as what; without them only this machine can.
         moderate: looks at every chat line and prompt of a room, see people.py.
     """
 
@@ -60,12 +65,16 @@ class Server:
         rooms: RoomOptions | None = None,
         lobby: str = "",
         moderate: Moderate = keep,
+        name: str = "world",
+        worlds: Mapping[str, MakeWorld] | None = None,
+        keys: KeyStore | None = None,
     ):
         limits = msgspec.structs.replace(limits or Limits(), hang_ms=round(hang_after_s * 1000))
-        self._bind, self._clock = bind, clock
+        self._bind, self._clock, self._keys = bind, clock, keys
         self._sidecar = Sidecar(
             make_world, max_sessions=max_sessions, limits=limits, clock=clock, open_seat=self._open_seat, rooms=rooms,
-            lobby=lobby, moderate=moderate,
+            lobby=lobby, moderate=moderate, name=name, worlds=worlds,
+            authorise=(lambda user: LOCAL) if keys is None else partial(_authorise, keys),
         )  # fmt: skip
         self._transport: ServerTransport | None = None
         self._threads: list[Thread] = []
@@ -82,7 +91,7 @@ class Server:
         """Listen, and begin to make the first world. Returns at once. Raises BindError."""
         if self._transport is not None:
             raise LocalProtocolError("Cannot start() a server twice")
-        self._transport = ZmqServer(self._bind)
+        self._transport = ZmqServer(self._bind, self._keys)
         self._sidecar.prepare()
         self._spawn("inhabit-wire", self._run_wire)
         return self
@@ -164,10 +173,15 @@ class Server:
             arrival = transport.receive()
             if arrival is None:
                 break
-            self._sidecar.receive(arrival.route, arrival.parts, self._clock())
+            self._sidecar.receive(arrival.route, arrival.parts, self._clock(), arrival.user)
         self._sidecar.wake_worlds()
         messages = self._sidecar.outgoing(self._clock())
         for outgoing in messages:
             if transport.send(outgoing.route, outgoing.parts) == "gone":
                 self._sidecar.gone(outgoing.route, self._clock())
         return len(messages)
+
+
+def _authorise(keys: KeyStore, user: str) -> Grant | None:
+    known = keys.grant(user)
+    return None if known is None else known[1]

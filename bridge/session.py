@@ -64,6 +64,13 @@ class Session:
     def __init__(self, hello: wire.Hello, *, identity: bytes, secret: bytes, boot: bytes, limits: Limits, now_ns: int):
         self.client = hello.client
         self.role: Role = hello.role
+        self.user = ""
+        """The public key that it came with; "" where keys are not asked for."""
+
+        self.begun_ns = now_ns
+        self.wants_list = False
+        """LIST waits for its answer."""
+
         self.takes = frozenset(hello.takes)
         """Optional parts of the protocol that the client understands."""
 
@@ -146,6 +153,8 @@ class Session:
                 self._receive_input(message, now_ns)
             case wire.Credit():
                 self._slot.grant(message.upto)
+            case wire.List():
+                self.wants_list = True
             case wire.Chat():
                 self._chat(message, now_ns)
             case wire.Ping():

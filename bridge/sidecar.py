@@ -1,13 +1,14 @@
 """The sidecar without sockets and threads: who is connected, who sits where, who is too many, whose lease is up.
 
-Identity is what the server issued (session and secret), never the name of a connection: routes come and go.
+Identity is what the server issued (session and secret), never the name of a connection: routes come and go. Where keys
+are asked for, a session also belongs to the key that began it.
 """
 
 from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from threading import RLock
 from typing import Any, NamedTuple
@@ -15,11 +16,14 @@ from typing import Any, NamedTuple
 from inhabit.bridge.codec import Part, WireError, decode_from_client, encode
 from inhabit.bridge.errors import LocalProtocolError
 from inhabit.bridge.fields import ID_BYTES, Limits
+from inhabit.bridge.keys import LOCAL, Grant
 from inhabit.bridge.member import Member
-from inhabit.bridge.messages import Bye, Error, Hello, Message, Ping, Pong, State, clip_text
+from inhabit.bridge.messages import Bye, Error, Hello, List, Message, Ping, Pong, State, clip_text, replace
 from inhabit.bridge.pacing import NS_PER_MS, Clock, monotonic_ns
 from inhabit.bridge.people import Moderate, keep
-from inhabit.bridge.room import Room, RoomOptions
+from inhabit.bridge.places import WAITING_MAX, Places, Waiter
+from inhabit.bridge.quotas import Meter
+from inhabit.bridge.room import RoomOptions
 from inhabit.bridge.seat import MakeWorld, Seat
 from inhabit.bridge.session import Session
 
@@ -27,6 +31,8 @@ log = logging.getLogger(__name__)
 
 MONITORS_MAX = 4
 MONITOR_LEASE_NS = 3_000 * NS_PER_MS
+METERS_MAX = 4096
+RANKS = {"viewer": 0, "player": 1, "admin": 2}
 
 
 class Outgoing(NamedTuple):
@@ -46,7 +52,14 @@ class Monitor:
 
 
 class Sidecar:
-    """Sessions, seats and routes. Everything but Seat.turn() is called by the one thread that owns the transport."""
+    """Sessions and routes. Everything but Seat.turn() is called by the one thread that owns the transport.
+
+    Args:
+        make_world: makes the world that clients get who name none.
+        worlds: further ones, by the names that clients use.
+        authorise: what the holder of a public key may do; None for a stranger.
+        lobby: the room of all who name no other.
+    """
 
     def __init__(
         self,
@@ -59,35 +72,48 @@ class Sidecar:
         rooms: RoomOptions | None = None,
         lobby: str = "",
         moderate: Moderate = keep,
+        name: str = "world",
+        worlds: Mapping[str, MakeWorld] | None = None,
+        authorise: Callable[[str], Grant | None] = lambda user: LOCAL,
     ):
-        if max_sessions < 1:
-            raise ValueError(f"Expected at least 1 session, got {max_sessions}")
         self.lock = RLock()
-        self.seats: list[Seat] = []
-        self._make_world, self._max_sessions, self._clock = make_world, max_sessions, clock
-        self._limits = limits or Limits()
-        self._open_seat = open_seat
-        self._room_options, self._lobby, self._moderate = rooms or RoomOptions(), lobby, moderate
-        self.rooms: dict[str, Room] = {}
+        self._limits, self._clock, self._lobby, self._authorise = limits or Limits(), clock, lobby, authorise
+        self.places = Places(
+            {name: make_world, **(worlds or {})}, max_sessions=max_sessions, limits=self._limits, lock=self.lock,
+            clock=clock, open_seat=open_seat, rooms=rooms or RoomOptions(), moderate=moderate,
+        )  # fmt: skip
         self._boot = secrets.token_bytes(ID_BYTES)
         self._sessions: dict[bytes, Session] = {}
         self._by_route: dict[Hashable, Session] = {}
         self._monitors: dict[Hashable, Monitor] = {}
+        self._meters: dict[Hashable, Meter] = {}
         self._replies: list[tuple[Hashable, Message]] = []
+
+    @property
+    def seats(self) -> list[Seat]:
+        return self.places.seats
 
     def prepare(self) -> Seat:
         """Open the first seat, so that its world is made before anybody comes."""
-        seat = self._add_seat()
+        seat = self.places.open(self.places.default)
         if self._lobby:
-            self._seat_room(seat, self._lobby, self._clock(), permanent=True)
+            self.places.open_room(seat, self._lobby, self._clock(), permanent=True)
         return seat
 
     # ------------------------------------------------------------------------------------------------------------- in
 
-    def receive(self, route: Hashable, parts: Sequence[Part], now_ns: int) -> None:
+    def receive(self, route: Hashable, parts: Sequence[Part], now_ns: int, user: str = "") -> None:
         """Take one message, from anybody, of any content."""
         with self.lock:
+            grant = self._authorise(user)
+            if grant is None:
+                self._reply(route, Error(code="not_allowed", message="Expected a key that is on this sidecar's list"))
+                return
+            if not self._within_quota(route, parts, now_ns, user, grant):
+                return
             session = self._by_route.get(route)
+            if session is not None and session.user != user:
+                session = None  # another peer under the name of a connection that was somebody's
             try:
                 packet = decode_from_client(parts)
             except WireError as error:
@@ -98,18 +124,18 @@ class Sidecar:
                 return
             message = packet.message
             if isinstance(message, Hello) and session is None:
-                self._hello(message, route, now_ns)
+                self._hello(message, route, now_ns, user, grant)
             elif session is not None:
                 session.receive(packet, now_ns)
-            elif route in self._monitors:
-                self._from_monitor(message, route, now_ns)
             else:
-                self._reply(route, Error(code="no_session", message="Expected HELLO first - at this connection"))
+                self._from_outside(message, route, now_ns)
 
     def gone(self, route: Hashable, now_ns: int) -> None:
         """The transport says that this connection is no more."""
         with self.lock:
             self._monitors.pop(route, None)
+            self._meters.pop(route, None)
+            self.places.line.pop(route, None)
             session = self._by_route.pop(route, None)
             if session is not None:
                 session.detach(route, now_ns)
@@ -121,20 +147,70 @@ class Sidecar:
                 if seat.session is not None and seat.session.wants_turn:
                     seat.news.set()
 
-    def _hello(self, hello: Hello, route: Hashable, now_ns: int) -> None:
+    def _within_quota(self, route: Hashable, parts: Sequence[Part], now_ns: int, user: str, grant: Grant) -> bool:
+        """Is this peer within its bounds? With keys a person's connections share theirs."""
+        whose = user or route
+        meter = self._meters.get(whose)
+        if meter is None:
+            if len(self._meters) >= METERS_MAX:
+                oldest = min(self._meters, key=lambda known: self._meters[known].seen_ns)
+                del self._meters[oldest]
+            meter = self._meters[whose] = Meter(grant.quota, now_ns)
+        why = meter.refuse(parts, now_ns)
+        if why and meter.may_complain(now_ns):
+            text = f"Too much: {why} beyond the quota, {meter.dropped} messages were dropped so far"
+            self._reply(route, Error(code="quota", message=text))
+        return not why
+
+    def _from_outside(self, message: Message, route: Hashable, now_ns: int) -> None:
+        """A message of a connection without a session."""
+        if isinstance(message, List):
+            self._reply(route, self.places.listed())
+        elif route in self._monitors:
+            self._from_monitor(message, route, now_ns)
+        elif route in self.places.line:
+            self.places.line[route].heard_ns = now_ns
+            if isinstance(message, Ping):
+                self._reply(route, Pong(t_ns=message.t_ns, server_ns=now_ns))
+            elif isinstance(message, Bye):
+                del self.places.line[route]
+        else:
+            self._reply(route, Error(code="no_session", message="Expected HELLO first - at this connection"))
+
+    def _hello(self, hello: Hello, route: Hashable, now_ns: int, user: str, grant: Grant) -> None:
+        if RANKS[hello.role] > RANKS[grant.role]:
+            hello = replace(hello, role=grant.role)
         if hello.mode == "monitor":
             self._hello_monitor(route, now_ns)
             return
         if hello.session:
             session = self._sessions.get(hello.session)
-            if session is None or not session.owns(hello.secret):
+            if session is None or not session.owns(hello.secret) or session.user != user:
                 self._reply(route, Error(code="closed", message="Expected a living session and its secret"))
                 return
+            self._bind(session, hello, route, now_ns)
+        elif route in self.places.line:
+            self.places.line[route].heard_ns = now_ns
         else:
-            session = self._join(hello, now_ns) if self._room_of(hello) else self._admit(hello, now_ns)
-            if isinstance(session, Error):
-                self._reply(route, session)
-                return
+            self._welcome(hello, route, now_ns, user, grant)
+
+    def _welcome(self, hello: Hello, route: Hashable, now_ns: int, user: str, grant: Grant) -> None:
+        """Let a new client in, or say why not."""
+        sessions = sum(session.user == user for session in self._sessions.values())
+        if 0 < grant.quota.sessions <= sessions:
+            self._reply(route, Error(code="quota", message=f"Expected at most {sessions} sessions with this key"))
+            return
+        session = self._join(hello, now_ns) if self._room_of(hello) else self._admit(hello, now_ns)
+        if isinstance(session, Session):
+            session.user = user
+            self._sessions[session.identity] = session
+            self._bind(session, hello, route, now_ns)
+        elif session.code == "busy" and "queue" in hello.takes and len(self.places.line) < WAITING_MAX:
+            self.places.line[route] = Waiter(hello, user, now_ns)
+        else:
+            self._reply(route, session)
+
+    def _bind(self, session: Session, hello: Hello, route: Hashable, now_ns: int) -> None:
         self._by_route.pop(session.routes.vid if hello.channel == "vid" else session.routes.ctl, None)
         self._by_route[route] = session
         session.attach(hello, route, now_ns)
@@ -152,17 +228,16 @@ class Sidecar:
         elif isinstance(message, Bye):
             del self._monitors[route]
         elif not isinstance(message, Hello):
-            self._reply(route, Error(code="wrong_mode", message="Expected only PING and BYE in mode monitor"))
+            self._reply(route, Error(code="wrong_mode", message="Expected only PING, LIST and BYE in mode monitor"))
 
     def _admit(self, hello: Hello, now_ns: int) -> Session | Error:
         """A place and a world of one's own."""
-        seat = self._free_seat(now_ns)
-        if seat is None:
-            return self._busy()
+        seat = self._seat_for(hello, now_ns)
+        if isinstance(seat, Error):
+            return seat
         session = Session(hello, now_ns=now_ns, **self._credentials())
-        self._sessions[session.identity] = session
         seat.sit(session)
-        log.info("session %s: %r plays, mode %s", session.identity.hex()[:8], hello.client, hello.mode)
+        log.info("session %s: %r plays %s, mode %s", _short(session), hello.client, seat.name, hello.mode)
         return session
 
     def _join(self, hello: Hello, now_ns: int) -> Session | Error:
@@ -170,50 +245,38 @@ class Sidecar:
         name = self._room_of(hello)
         if hello.mode != "free":
             return Error(code="wrong_mode", message=f"Expected mode free in a room, got {hello.mode}")
-        room = self.rooms.get(name)
+        room = self.places.rooms.get(name)
         if room is None:
-            seat = self._free_seat(now_ns)
-            if seat is None:
-                return self._busy()
-            room = self._seat_room(seat, name, now_ns)
+            seat = self._seat_for(hello, now_ns)
+            if isinstance(seat, Error):
+                return seat
+            room = self.places.open_room(seat, name, now_ns)
         if room.full:
-            return Error(code="busy", message=f"All {len(room.members)} places in the room {name!r} are taken")
+            return Error(code="room_full", message=f"All {len(room.members)} places in the room {name!r} are taken")
         member = room.join(hello, now_ns, **self._credentials())
-        self._sessions[member.identity] = member
-        log.info("session %s: %r joins %r as %r", member.identity.hex()[:8], hello.client, name, member.name)
+        log.info("session %s: %r joins %r as %r", _short(member), hello.client, name, member.name)
         return member
+
+    def _seat_for(self, hello: Hello, now_ns: int) -> Seat | Error:
+        name = hello.world or self.places.default
+        if name not in self.places.worlds:
+            known = ", ".join(self.places.worlds)
+            return Error(code="no_world", message=clip_text(f"Expected a world ({known}), got {hello.world!r}"))
+        waiting = next(iter(self.places.line.values()), None)
+        seat = None if waiting is not None and waiting.hello is not hello else self.places.take(name, now_ns)
+        if seat is not None:
+            return seat
+        text = f"All {self.places.max_sessions} places are taken: try again later, or start `serve --max-sessions N`"
+        return Error(code="busy", message=text)
 
     def _room_of(self, hello: Hello) -> str:
         """The room that a client goes to: the one it names, else the lobby; agents go to none by themselves."""
-        return hello.room or (self._lobby if hello.mode == "free" else "")
-
-    def _seat_room(self, seat: Seat, name: str, now_ns: int, *, permanent: bool = False) -> Room:
-        room = Room(name, self._room_options, now_ns=now_ns, permanent=permanent, moderate=self._moderate)
-        self.rooms[name] = room
-        seat.sit(room)
-        return room
+        return hello.room or (self._lobby if hello.mode == "free" and not hello.world else "")
 
     def _credentials(self) -> dict[str, Any]:
         """What the server gives to every session."""
         identity, secret = secrets.token_bytes(ID_BYTES), secrets.token_bytes(ID_BYTES)
         return {"identity": identity, "secret": secret, "boot": self._boot, "limits": self._limits}
-
-    def _busy(self) -> Error:
-        text = f"All {self._max_sessions} places are taken: try again later, or start `serve --max-sessions N`"
-        return Error(code="busy", message=text)
-
-    def _free_seat(self, now_ns: int) -> Seat | None:
-        hang_ns = self._limits.hang_ms * NS_PER_MS
-        seat = next((seat for seat in self.seats if seat.session is None and not seat.hangs(hang_ns, now_ns)), None)
-        if seat is None and len(self.seats) < self._max_sessions:
-            seat = self._add_seat()
-        return seat
-
-    def _add_seat(self) -> Seat:
-        seat = Seat(self._make_world, lock=self.lock, clock=self._clock)
-        self.seats.append(seat)
-        self._open_seat(seat)
-        return seat
 
     # ------------------------------------------------------------------------------------------------------------ out
 
@@ -221,21 +284,23 @@ class Sidecar:
         """Everything that shall be sent now, in order."""
         with self.lock:
             self._beat(now_ns)
-            replies, self._replies = self._replies, []
-            messages = [Outgoing(route, encode(message)) for route, message in replies]
+            messages = []
             for session in list(self._sessions.values()):
                 messages += self._take(session, now_ns)
                 if session.state == "closed":
-                    self._remove(session)
-            return messages
+                    self._remove(session, now_ns)
+            self._call_next(now_ns)
+            replies, self._replies = self._replies, []
+            return [Outgoing(route, encode(message)) for route, message in replies] + messages
 
     def close(self, reason: str) -> None:
         """End all sessions; outgoing() then has the farewells."""
         with self.lock:
             for session in self._sessions.values():
                 session.close(reason)
-            self._replies += [(route, Bye(reason=reason)) for route in self._monitors]
+            self._replies += [(route, Bye(reason=reason)) for route in (*self._monitors, *self.places.line)]
             self._monitors.clear()
+            self.places.line.clear()
 
     def _take(self, session: Session, now_ns: int) -> list[Outgoing]:
         """What one session has to say, as bytes. What cannot be written is the fault of its world, and ends only it."""
@@ -243,25 +308,37 @@ class Sidecar:
         frame = session.frame(now_ns)
         if frame is not None:
             packets.append((session.routes.vid, frame))
+        if session.wants_list and session.routes.ctl is not None:
+            session.wants_list = False
+            self._reply(session.routes.ctl, self.places.listed())
         messages = []
         for route, packet in packets:
             try:
                 if route is not None:
                     messages.append(Outgoing(route, encode(packet.message, *packet.payload)))
             except LocalProtocolError as error:
-                log.error("session %s: %s", session.identity.hex()[:8], error)
+                log.error("session %s: %s", _short(session), error)
                 session.fail(str(error))
         return messages
+
+    def _call_next(self, now_ns: int) -> None:
+        """Let those in who stand first in the line, as long as there are places."""
+        self.places.sweep(now_ns)
+        while self.places.line and self.places.free:
+            route, waiter = next(iter(self.places.line.items()))
+            grant = self._authorise(waiter.user)
+            self.places.line.pop(route)
+            if grant is not None:
+                self._welcome(waiter.hello, route, now_ns, waiter.user, grant)
+            if route in self.places.line:  # a seat that hangs is free but of no use
+                break
+        self._replies += self.places.told(now_ns)
 
     def _beat(self, now_ns: int) -> None:
         """Let each session and monitor hear of progress, and end those that nobody holds any more."""
         for seat in self.seats:
-            session = seat.session
-            if session is not None:
-                session.beat(seat.turns, seat.busy_ms(now_ns), now_ns)
-            if isinstance(session, Room) and session.abandoned(now_ns):
-                del self.rooms[session.name]
-                seat.sit(None)
+            if seat.session is not None:
+                seat.session.beat(seat.turns, seat.busy_ms(now_ns), now_ns)
         for session in self._sessions.values():
             expired = session.expired(now_ns)
             if expired is not None:
@@ -283,16 +360,18 @@ class Sidecar:
         state = "loading" if any(busy) else "running"
         self._reply(route, State(state=state, tick=sum(turns), busy_ms=max(busy, default=0)))
 
-    def _remove(self, session: Session) -> None:
-        log.info("session %s: over, %s", session.identity.hex()[:8], session.reason or "the client said BYE")
+    def _remove(self, session: Session, now_ns: int) -> None:
+        log.info("session %s: over, %s", _short(session), session.reason or "the client said BYE")
         del self._sessions[session.identity]
         for route in [route for route, owner in self._by_route.items() if owner is session]:
             del self._by_route[route]
         if isinstance(session, Member):
-            session.room.leave(session, self._clock())
-        for seat in self.seats:
-            if seat.session is session:
-                seat.sit(None)
+            session.room.leave(session, now_ns)
+        self.places.leave(session, now_ns - session.begun_ns)
 
     def _reply(self, route: Hashable, message: Message) -> None:
         self._replies.append((route, message))
+
+
+def _short(session: Session) -> str:
+    return session.identity.hex()[:8]

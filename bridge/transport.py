@@ -9,16 +9,22 @@ from __future__ import annotations
 import contextlib
 import errno
 import ipaddress
+import logging
 import socket
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from typing import Literal, NamedTuple, Protocol
 
 import zmq
+from zmq.auth.thread import ThreadAuthenticator
+from zmq.utils.monitor import recv_monitor_message
 
 from inhabit.bridge.codec import Part
 from inhabit.bridge.errors import InhabitError
 from inhabit.bridge.fields import MAX_STATE_BYTES, Channel
+from inhabit.bridge.keys import ClientKey, KeyStore, key_from_environment
+
+log = logging.getLogger(__name__)
 
 Sent = Literal["sent", "full", "gone"]
 """What became of a message: taken, the peer does not read (try again later), or there is no such peer."""
@@ -34,6 +40,11 @@ SEND_QUEUE_MESSAGES = 64
 RECEIVE_QUEUE_MESSAGES = 256
 SOCKET_BUFFER_BYTES = 256 * 1024
 LINGER_MS = 200
+ZAP_DOMAIN = "inhabit"
+
+EVENTS_UP = zmq.EVENT_HANDSHAKE_SUCCEEDED
+EVENTS_DOWN = zmq.EVENT_DISCONNECTED
+EVENTS_REFUSED = zmq.EVENT_HANDSHAKE_FAILED_AUTH | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
 
 
 class BindError(InhabitError):
@@ -45,6 +56,16 @@ class Arrival(NamedTuple):
 
     route: Hashable
     parts: list[Part]
+    user: str = ""
+    """The public key that opened the connection; "" where keys are not asked for."""
+
+
+class ConnectionNews(NamedTuple):
+    """Something happened to a connection of a client."""
+
+    channel: Channel
+    what: Literal["up", "down", "refused"]
+    """refused: the sidecar does not know our key, or wants one."""
 
 
 class ServerTransport(Protocol):
@@ -74,6 +95,10 @@ class ClientTransport(Protocol):
 
     def receive(self) -> tuple[Channel, list[Part]] | None: ...
 
+    def news(self) -> list[ConnectionNews]:
+        """What happened to the connections since the last call."""
+        ...
+
     def wait(self, timeout_s: float) -> None: ...
 
     def send(self, channel: Channel, parts: Sequence[Part]) -> Sent: ...
@@ -85,18 +110,30 @@ class ClientTransport(Protocol):
 
 
 class ZmqServer:
-    """A ROUTER socket. Raises BindError when the address is not loopback or is in use."""
+    """A ROUTER socket. With keys only those on their list get in, from anywhere; without, only this machine does.
 
-    def __init__(self, bind: str):
-        check_loopback(bind)
+    Raises BindError when the address is not loopback and there are no keys, or when it is in use.
+    """
+
+    def __init__(self, bind: str, keys: KeyStore | None = None):
+        check_address(bind)
+        if keys is None:
+            check_loopback(bind)
+        pair = None if keys is None else keys.server()  # raises before there is anything to close
         self._context = zmq.Context()
+        self._guard = None if keys is None else _guard(self._context, keys)
         self._socket = self._context.socket(zmq.ROUTER)
         _configure(self._socket, bind)
+        if pair is not None:
+            self._socket.setsockopt(zmq.CURVE_SERVER, 1)
+            self._socket.setsockopt_string(zmq.CURVE_SECRETKEY, pair.secret)
+            self._socket.setsockopt_string(zmq.ZAP_DOMAIN, ZAP_DOMAIN)
         self._socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
         self._socket.setsockopt(zmq.MAXMSGSIZE, SERVER_PART_BYTES)
         try:
             self._socket.bind(bind)
         except zmq.ZMQError as error:
+            self._end_guard()
             self._context.destroy(linger=0)
             raise BindError(_why_not_bound(bind, error)) from error
         self.endpoint: str = self._socket.getsockopt_string(zmq.LAST_ENDPOINT)
@@ -109,10 +146,12 @@ class ZmqServer:
         self._poller.register(self._door, zmq.POLLIN)
 
     def receive(self) -> Arrival | None:
-        parts = _receive(self._socket)
-        if not parts:
+        frames = _receive(self._socket)
+        if not frames:
             return None
-        return Arrival(bytes(parts[0]), parts[1:])
+        # Asked of each message: a name of a connection may be used again by another peer.
+        user = str(frames[0].get("User-Id")) if self._guard is not None else ""
+        return Arrival(frames[0].bytes, [frame.buffer for frame in frames[1:]], user)
 
     def wait(self, timeout_s: float) -> None:
         self._poller.poll(max(0, round(timeout_s * 1000)))
@@ -129,22 +168,34 @@ class ZmqServer:
     def close(self) -> None:
         self._knock.close()
         self._door.close()
+        self._socket.close(linger=LINGER_MS)
+        self._end_guard()
         self._context.destroy(linger=LINGER_MS)
+
+    def _end_guard(self) -> None:
+        if self._guard is not None:
+            self._guard.stop()
 
 
 class ZmqClient:
-    """Two DEALER sockets, so that a command never waits behind a picture. Raises InhabitError for a bad address."""
+    """Two DEALER sockets, so that a command never waits behind a picture. Raises InhabitError for a bad address.
 
-    def __init__(self, endpoint: str, channels: Sequence[Channel] = ("ctl", "vid")):
+    Args:
+        key: for a sidecar that wants one; the one that the environment variable INHABIT_KEY names if none is given.
+    """
+
+    def __init__(self, endpoint: str, channels: Sequence[Channel] = ("ctl", "vid"), *, key: ClientKey | None = None):
         self.endpoint = endpoint
+        self._key = key or key_from_environment()
         self._context = zmq.Context()
         self._sockets: dict[Channel, zmq.Socket] = {}
+        self._watched: dict[Channel, zmq.Socket] = {}
         self._poller = zmq.Poller()
         for channel in channels:
-            self._sockets[channel] = self._connect(endpoint)
+            self._sockets[channel] = self._connect(endpoint, channel)
             self._poller.register(self._sockets[channel], zmq.POLLIN)
 
-    def _connect(self, endpoint: str) -> zmq.Socket:
+    def _connect(self, endpoint: str, channel: Channel) -> zmq.Socket:
         dealer = self._context.socket(zmq.DEALER)
         _configure(dealer, endpoint)
         dealer.setsockopt(zmq.IMMEDIATE, 1)  # else input queues up while the sidecar is away, and all of it arrives
@@ -152,6 +203,12 @@ class ZmqClient:
         dealer.setsockopt(zmq.RECONNECT_IVL, 50)
         dealer.setsockopt(zmq.RECONNECT_IVL_MAX, 2000)
         dealer.setsockopt(zmq.CONNECT_TIMEOUT, 3000)
+        if self._key is not None:
+            dealer.setsockopt_string(zmq.CURVE_SERVERKEY, self._key.server)
+            dealer.setsockopt_string(zmq.CURVE_PUBLICKEY, self._key.public)
+            dealer.setsockopt_string(zmq.CURVE_SECRETKEY, self._key.secret)
+        self._watched[channel] = dealer.get_monitor_socket(EVENTS_UP | EVENTS_DOWN | EVENTS_REFUSED)
+        self._poller.register(self._watched[channel], zmq.POLLIN)
         try:
             dealer.connect(endpoint)
         except zmq.ZMQError as error:
@@ -163,10 +220,23 @@ class ZmqClient:
 
     def receive(self) -> tuple[Channel, list[Part]] | None:
         for channel, dealer in self._sockets.items():
-            parts = _receive(dealer)
-            if parts:
-                return channel, parts
+            frames = _receive(dealer)
+            if frames:
+                return channel, [frame.buffer for frame in frames]
         return None
+
+    def news(self) -> list[ConnectionNews]:
+        found = []
+        for channel, watched in self._watched.items():
+            while watched.poll(0):
+                event = recv_monitor_message(watched)["event"]
+                if event & EVENTS_UP:
+                    found.append(ConnectionNews(channel, "up"))
+                elif event & EVENTS_REFUSED:
+                    found.append(ConnectionNews(channel, "refused"))
+                else:
+                    found.append(ConnectionNews(channel, "down"))
+        return found
 
     def wait(self, timeout_s: float) -> None:
         self._poller.poll(max(0, round(timeout_s * 1000)))
@@ -175,25 +245,36 @@ class ZmqClient:
         return _send(self._sockets[channel], parts)
 
     def close(self) -> None:
+        for dealer in self._sockets.values():
+            dealer.disable_monitor()
         self._context.destroy(linger=LINGER_MS)
 
 
-def check_loopback(bind: str) -> None:
-    """Raise BindError unless only this machine can reach the address."""
+def check_address(bind: str) -> str:
+    """The host of an address to listen on. Raises BindError for what is none."""
     if bind.startswith("ipc://"):
-        return
+        return ""
     host, _, port = bind.removeprefix("tcp://").rpartition(":")
     host = host.strip("[]")
     if not bind.startswith("tcp://") or not host or not (port.isdecimal() and int(port) < 65536):
         raise BindError(f"Expected an address such as tcp://127.0.0.1:0, got {bind!r} - at bind")
+    return host
+
+
+def check_loopback(bind: str) -> None:
+    """Raise BindError unless only this machine can reach the address."""
+    host = check_address(bind)
+    if not host:
+        return
     try:
         loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         loopback = False
     if not loopback:
         raise BindError(
-            f"Expected a loopback address such as tcp://127.0.0.1:0, got {bind!r} - at bind: there are no keys yet, "
-            "so anyone who reaches it could play; from another machine use a tunnel (ssh -L 5555:127.0.0.1:5555 HOST)"
+            f"Expected a loopback address such as tcp://127.0.0.1:0, got {bind!r} - at bind: without keys anyone who "
+            "reaches it could play; make some with `inhabit keys new NAME` and `serve --keys`, or use a tunnel "
+            "(ssh -L 5555:127.0.0.1:5555 HOST)"
         )
 
 
@@ -207,12 +288,33 @@ def _configure(zmq_socket: zmq.Socket, endpoint: str) -> None:
         zmq_socket.setsockopt(option, value)
 
 
-def _receive(zmq_socket: zmq.Socket) -> list[Part]:
+def _guard(context: zmq.Context, keys: KeyStore) -> ThreadAuthenticator:
+    """Ask for a key that is on the list, at every handshake. Source: RFC 27/ZAP."""
+    guard = ThreadAuthenticator(context)
+    guard.start()
+    guard.configure_curve_callback(ZAP_DOMAIN, credentials_provider=_Doorman(keys))
+    return guard
+
+
+class _Doorman:
+    """What pyzmq's authenticator asks."""
+
+    def __init__(self, keys: KeyStore):
+        self._keys = keys
+
+    def callback(self, domain: str, key: bytes) -> bool:
+        try:
+            return self._keys.grant(key.decode()) is not None
+        except InhabitError:
+            log.exception("the list of keys cannot be read, nobody gets in")
+            return False
+
+
+def _receive(zmq_socket: zmq.Socket) -> list[zmq.Frame]:
     try:
-        frames = zmq_socket.recv_multipart(zmq.NOBLOCK, copy=False)
+        return zmq_socket.recv_multipart(zmq.NOBLOCK, copy=False)  # type: ignore[return-value]
     except zmq.Again:
         return []
-    return [frame.buffer for frame in frames]
 
 
 def _send(zmq_socket: zmq.Socket, parts: Sequence[Part]) -> Sent:
@@ -304,6 +406,9 @@ class LoopbackClient:
             if inbox:
                 return channel, inbox.popleft()
         return None
+
+    def news(self) -> list[ConnectionNews]:
+        return []
 
     def wait(self, timeout_s: float) -> None:
         if not any(self._server.peers.get(route) for route in self._routes.values()):

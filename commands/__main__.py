@@ -11,10 +11,12 @@ from inhabit.bridge.errors import InhabitError
 COMMANDS = {
     "play": "inhabit a world in a window",
     "serve": "run a world as a sidecar that others connect to",
+    "keys": "make and list the keys for people on other machines",
     "record": "make a recording of a game to learn from",
     "train": "learn a world from a recording",
     "eval": "measure how true a pack is to what it learnt from",
     "bench": "measure how fast a pack runs here",
+    "experiment": "train agents in a dream and test them in the real game",
     "worlds": "list the packs and games that can be opened",
     "doctor": "say what will run here, how fast, and what is missing",
 }

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from threading import Thread
 from typing import Literal
@@ -15,6 +16,7 @@ from typing import Literal
 import tyro
 
 from inhabit.bridge.errors import InhabitError
+from inhabit.bridge.keys import KeyStore, default_folder
 from inhabit.bridge.people import Moderate, keep, without
 from inhabit.bridge.room import RoomOptions
 from inhabit.bridge.server import Server
@@ -22,6 +24,8 @@ from inhabit.bridge.world import World
 from inhabit.worldmodel.catalog import DEFAULT_PACK, open_world
 
 SWITCH_INTERVAL_S = 0.0005
+FILES = 8192
+"""Files and sockets that the sidecar may have open, where the system lets it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,7 +34,17 @@ class Options:
     """"toy", "doom:SCENARIO", the name of a shipped pack, or a pack's folder."""
 
     bind: str = "tcp://127.0.0.1:0"
-    """Where to listen, on this machine only. Port 0 takes a free one; the line on standard output says which."""
+    """Where to listen: on this machine only, unless there are --keys. Port 0 takes a free one; the line on standard
+    output says which."""
+
+    keys: bool = False
+    """Let in only those for whom `inhabit keys` made a key, from wherever --bind can be reached, and encrypt."""
+
+    keys_folder: Path | None = None
+    """Where those keys are kept, if not where `inhabit keys` keeps them by itself."""
+
+    also: tuple[str, ...] = ()
+    """Further worlds that clients may choose, by name: LiveWorld(world=...)."""
 
     max_sessions: int = 4
     """Players and agents at the same time, each in a world of their own."""
@@ -63,21 +77,43 @@ def run(options: Options) -> None:
     if options.parent == "pipe+signal":
         _die_with_parent_thread()
 
-    def make_world() -> World:
-        world = open_world(options.world)
-        if options.steps is not None:
-            world.configure(steps=options.steps)
-        return world
-
+    _raise_file_limit()
+    keys = KeyStore(options.keys_folder or default_folder()) if options.keys or options.keys_folder else None
     server = Server(
-        make_world, bind=options.bind, max_sessions=options.max_sessions, hang_after_s=options.hang_after_s,
-        rooms=RoomOptions(steering=options.steering), lobby=options.lobby, moderate=_moderation(options),
+        partial(_open, options.world, options), bind=options.bind, max_sessions=options.max_sessions,
+        hang_after_s=options.hang_after_s, rooms=RoomOptions(steering=options.steering), lobby=options.lobby,
+        moderate=_moderation(options), name=name_of(options.world), keys=keys,
+        worlds={name_of(spec): partial(_open, spec, options) for spec in options.also},
     ).start()  # fmt: skip
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
     if options.parent != "none":
         Thread(target=_stop_at_end_of_input, args=(server,), daemon=True).start()
     print(json.dumps({"event": "listening", "endpoint": server.endpoint, "pid": os.getpid()}), flush=True)
     server.serve_forever()
+
+
+def name_of(spec: str) -> str:
+    """What clients call a world: never a path of this machine."""
+    return Path(spec).name[:64] or "world"
+
+
+def _open(spec: str, options: Options) -> World:
+    world = open_world(spec)
+    if options.steps is not None and spec == options.world:
+        world.configure(steps=options.steps)
+    return world
+
+
+def _raise_file_limit() -> None:
+    """A thousand half-open connections must not keep a player out."""
+    if sys.platform == "win32":
+        return
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = min(hard, FILES) if hard != resource.RLIM_INFINITY else FILES
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _moderation(options: Options) -> Moderate:
