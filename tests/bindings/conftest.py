@@ -1,14 +1,20 @@
 """A world and a connection that live in the test's own process, so that the loop can be turned by hand."""
 
+import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from inhabit.bridge.controls import IDLE, Controls
 from inhabit.bridge.errors import LocalProtocolError
 from inhabit.bridge.frames import Frame, Stamps
+from inhabit.bridge.supervisor import Supervisor
 from inhabit.bridge.toy import ToyWorld
+
+BUILD_FOLDER = Path(__file__).parents[2] / "build" / "c"
+"""What was built from the same C sources once is not built again."""
 
 FRAME_NS = 33_000_000
 
@@ -157,3 +163,103 @@ def env_pack(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("packs") / "small"
     save_pack(Pack(file=file, autoencoder=networks[0], dynamics=networks[1], starts=starts), folder)
     return folder
+
+
+# ------------------------------------------------------------------------------------------------------- the C client
+
+
+@pytest.fixture(scope="session")
+def c_module():
+    """The functions and types of inhabit.h (`.lib`, `.ffi`), built from the sources of the C client."""
+    from inhabit.bindings.c import build
+
+    if reason := build.missing_tools(python=True):
+        pytest.skip(reason)
+    return build.module(BUILD_FOLDER)
+
+
+@pytest.fixture(scope="session")
+def toy_endpoint():
+    """Where a real sidecar with the toy world listens."""
+    with Supervisor(["serve", "toy", "--max-sessions", "8"]) as sidecar:
+        yield sidecar.wait_until_listening()
+
+
+class CClient:
+    """A client of inhabit.h as a test wants it: structs made, buffers of the right size, arrays out."""
+
+    def __init__(self, module, endpoint: str, **options):
+        self.lib, self.ffi = module.lib, module.ffi
+        self.said = self.ffi.new("inhabit_options *", {"struct_size": self.ffi.sizeof("inhabit_options"), **options})
+        self.handle_at = self.ffi.new("inhabit_client *")
+        self.opened = self.lib.inhabit_open(endpoint.encode(), self.said, self.handle_at)
+        self.handle = self.handle_at[0]
+        self.buffer = np.zeros(0, np.uint8)
+        self.frame = self.struct("inhabit_frame")
+        self.bytes_each = 4 if options.get("flags", 0) & 1 else 3
+
+    def struct(self, name: str):
+        return self.ffi.new(f"{name} *", {"struct_size": self.ffi.sizeof(name)})
+
+    def call(self, name: str, *arguments):
+        return getattr(self.lib, f"inhabit_{name}")(self.handle, *arguments)
+
+    def error(self) -> str:
+        return self.text(self.lib.inhabit_last_error())
+
+    def text(self, chars) -> str:
+        return self.ffi.string(chars).decode()
+
+    def ready(self):
+        """Wait for the world and make a buffer for its frames. Returns what world it is."""
+        assert self.call("wait", 20_000) == 0, self.error()
+        world = self.struct("inhabit_world")
+        assert self.call("describe_world", world) == 0, self.error()
+        self.buffer = np.zeros(world.bytes, np.uint8)
+        return world
+
+    def pixels(self) -> np.ndarray:
+        return self.buffer.reshape(self.frame.height, self.frame.width, self.bytes_each).copy()
+
+    def room(self):
+        return self.ffi.from_buffer("uint8_t[]", self.buffer), self.buffer.size, self.frame
+
+    def step(self) -> np.ndarray:
+        assert self.call("step", *self.room()) == 0, self.error()
+        return self.pixels()
+
+    def reset(self, seed: int = 7) -> np.ndarray:
+        assert self.call("reset", seed, *self.room()) == 0, self.error()
+        return self.pixels()
+
+    def poll(self, timeout_ms: int = 2000) -> np.ndarray:
+        result = self.call("poll", *self.room(), timeout_ms)
+        assert result == 1, self.error()
+        return self.pixels()
+
+    def status(self):
+        status = self.struct("inhabit_status")
+        assert self.call("get_status", status) == 0, self.error()
+        return status
+
+    def answer(self, request: int):
+        answer = self.struct("inhabit_answer")
+        deadline = time.monotonic() + 10
+        while (result := self.call("get_answer", request, answer)) == 0 and time.monotonic() < deadline:
+            time.sleep(0.005)
+        assert result == 1, self.error()
+        return answer
+
+
+@pytest.fixture
+def open_c(c_module):
+    """Opens clients of the C interface and closes them after the test."""
+    clients = []
+
+    def open_one(endpoint: str, **options) -> CClient:
+        clients.append(CClient(c_module, endpoint, **options))
+        return clients[-1]
+
+    yield open_one
+    for client in clients:
+        client.call("close")
