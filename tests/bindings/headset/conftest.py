@@ -18,6 +18,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
+
 VERSION = "25.0.0"
 HEADER = b"mndrmt3\0"
 PACKET_BYTES = 376
@@ -158,3 +160,72 @@ class Monado:
                 raise RuntimeError(f"Monado did not start: {self.log.read_text()[-2000:]}")
             time.sleep(0.05)
         time.sleep(0.3)  # it listens a moment after the socket is there
+
+
+def needs_monado() -> None:
+    """Skip the test where there is no OpenXR runtime, with the reason."""
+    pytest.importorskip("xr", reason="pyopenxr is not installed")
+    if reason := missing():
+        pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def shared_monado():
+    needs_monado()
+    service = Monado()
+    yield service
+    service.close()
+
+
+@pytest.fixture
+def monado(shared_monado, monkeypatch):
+    """A running runtime with nobody in it; OpenXR programs of this process and its children find it."""
+    use(shared_monado, monkeypatch)
+    return shared_monado
+
+
+@pytest.fixture
+def mortal_monado(monkeypatch):
+    """A runtime of one test's own, to be killed."""
+    needs_monado()
+    service = Monado()
+    use(service, monkeypatch)
+    yield service
+    service.close()
+
+
+@pytest.fixture
+def body(monado):
+    """The head and the hands, at rest."""
+    body = monado.body()
+    body.send()
+    yield body
+    body.close()
+
+
+@pytest.fixture(scope="session")
+def composed_monado():
+    """A runtime that composes what is shown into an X window of a display of its own."""
+    needs_monado()
+    if not (shutil.which("Xvfb")):
+        pytest.skip("Xvfb is missing")
+    display = ":86"
+    server = subprocess.Popen(
+        ["Xvfb", display, "-screen", "0", "1280x720x24", "-nolisten", "tcp"],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    until = time.monotonic() + 10
+    while not Path("/tmp/.X11-unix/X86").exists() and time.monotonic() < until:
+        time.sleep(0.05)
+    service = Monado(display=display)
+    yield service, display
+    service.close()
+    server.terminate()
+    server.wait(10)
+
+
+def use(service: Monado, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in service.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("SDL_AUDIODRIVER", "dummy")
+    monkeypatch.setenv("PYGAME_HIDE_SUPPORT_PROMPT", "1")
