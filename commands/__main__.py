@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import keyword
 import os
 import sys
 
@@ -13,6 +14,7 @@ COMMANDS = {
     "serve": "run a world as a sidecar that others connect to",
     "keys": "make and list the keys for people on other machines",
     "record": "make a recording of a game to learn from",
+    "import": "make a recording of a Minari data set",
     "train": "learn a world from a recording",
     "eval": "measure how true a pack is to what it learnt from",
     "bench": "measure how fast a pack runs here",
@@ -52,7 +54,8 @@ def _run(command: str, arguments: list[str]) -> None:
     # Set before torch starts its threads: where others compute too, a thread that waits must not spin. On two busy
     # cores a frame took up to 2 s with the default, and 31 ms like this.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    module = importlib.import_module(f"inhabit.commands.{command}")
+    name = f"{command}_" if keyword.iskeyword(command) else command
+    module = importlib.import_module(f"inhabit.commands.{name}")
     options = tyro.cli(module.Options, prog=f"inhabit {command}", description=module.__doc__, args=arguments)
     module.run(options)
 

@@ -37,6 +37,9 @@ class Options:
     sound: bool = True
     """Record sound where the game has it."""
 
+    to_minari: str = ""
+    """Also write it as a Minari data set of this name, such as doom/take-cover-v0."""
+
 
 def run(options: Options) -> None:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -65,6 +68,11 @@ def run(options: Options) -> None:
         held = record(config, on_progress=show)
         show(held)
     print(f"{held} frames of {options.source} in {options.out}")
+    if options.to_minari:
+        from inhabit.worldmodel.minari_datasets import export_minari
+
+        counts = export_minari(options.out, options.to_minari)
+        print(f"{counts.episodes} episodes in the Minari data set {options.to_minari}")
 
 
 def parse_size(text: str) -> tuple[int, int]:

@@ -16,7 +16,7 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.error import DependencyNotInstalled, Error, InvalidAction, ResetNeeded
 
-from inhabit.bindings.env import WorldEnv
+from inhabit.bindings.env import RESET_OPTIONS, WorldEnv
 
 try:
     from pettingzoo import ParallelEnv
@@ -63,7 +63,9 @@ class SharedWorldEnv(ParallelEnv[str, Any, Any]):
     def reset(
         self, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
-        self._observation, info = self.env.reset(seed=seed, options=options)
+        # PettingZoo's own conformance test passes options that mean nothing: here, those are left out
+        known = {name: value for name, value in (options or {}).items() if name in RESET_OPTIONS}
+        self._observation, info = self.env.reset(seed=seed, options=known)
         self.agents = list(self.possible_agents)
         return self._for_each(self._observation), self._for_each(info)
 

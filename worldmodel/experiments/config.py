@@ -1,0 +1,138 @@
+"""What the Take Cover experiment is told. No torch here: the command line reads it before anything is loaded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from inhabit.bridge.errors import InhabitError
+
+SOURCE = "doom:take_cover"
+PACK_NAME = "doom-take-cover"
+TICS = 4
+"""Game tics that an action is held; Doom has 35 a second."""
+
+MOST_TICS = 2100
+"""Where an episode is cut, as in World Models (Ha and Schmidhuber 2018)."""
+
+MOST_FRAMES = MOST_TICS // TICS
+RATE_HZ = 35 / TICS
+
+RECORDED, COLLECTED, TESTED, CHECKED, REAL_TRAINED = 0, 1_000_000, 2_000_000, 3_000_000, 4_000_000
+"""First seeds of the real episodes of each purpose: none is used for two."""
+
+Scale = Literal["smoke", "cpu", "gpu"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PPOConfig:
+    """Proximal policy optimisation (Schulman et al. 2017), with the values that are usual for it."""
+
+    steps: int = 400_000
+    """Steps of all environments together."""
+
+    envs: int = 64
+    """Environments side by side."""
+
+    length: int = 64
+    """Steps of each between two updates."""
+
+    epochs: int = 4
+    parts: int = 8
+    """Parts that a batch is learnt in, in each epoch."""
+
+    rate: float = 3e-4
+    """Learning rate; it falls to 0."""
+
+    gamma: float = 0.99
+    lam: float = 0.95
+    clip: float = 0.2
+    entropy: float = 0.01
+    value_weight: float = 0.5
+    most_gradient: float = 0.5
+    reward_scale: float = 0.025
+    """Rewards are tics survived; so scaled, a life is worth some ten."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TakeCoverConfig:
+    """The experiment, whole."""
+
+    out: Path
+    """Folder for recordings, the world, policies, the report and plots. What is there already is not done again."""
+
+    preset: str = "nano"
+    """Size of the world."""
+
+    size: int = 64
+    """Width and height of a frame, pixels."""
+
+    episodes: int = 700
+    """Real episodes to learn the first world from, half random, half scripted."""
+
+    collect_episodes: int = 300
+    """Real episodes that the first policies play to refine the world."""
+
+    objects: bool = True
+    """Record where fireballs and monsters are, so that the codec learns not to lose them."""
+
+    world_minutes: float = 45.0
+    refine_minutes: float = 25.0
+    gate: float = 0.6
+    """Object recall that the codec must reach. Fireballs far away are a pixel or two at this size."""
+
+    steps: int = 1
+    """Sampling steps a frame."""
+
+    temperatures: tuple[float, ...] = (0.5, 1.0, 1.15, 1.3)
+    main_temperature: float = 1.15
+    """Named before anything is measured: the headline figures are of this one, whatever the others do. It is the one
+    that carried over best in World Models."""
+
+    seeds: int = 3
+    """Policies for each temperature."""
+
+    horizon: int = 100
+    """Frames after which a dream is cut."""
+
+    ppo: PPOConfig = field(default_factory=PPOConfig)
+    real_envs: int = 8
+    """Games side by side when the policy learns in the real one."""
+
+    checkpoints: int = 4
+    """How often on its way each policy is tested in both, for the rank correlation."""
+
+    checkpoint_episodes: int = 16
+    test_episodes: int = 100
+    workers: int = 2
+    """Processes that play the real game."""
+
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        if self.main_temperature not in self.temperatures:
+            known = ", ".join(f"{value:g}" for value in self.temperatures)
+            raise InhabitError(f"Expected the main temperature among {known}, got {self.main_temperature:g}")
+        for name in ("episodes", "seeds", "test_episodes", "checkpoints", "workers", "horizon"):
+            if getattr(self, name) < 1:
+                raise InhabitError(f"Expected {name} of at least 1, got {getattr(self, name)}")
+
+
+def take_cover(scale: Scale, out: Path, *, workers: int) -> TakeCoverConfig:
+    """The experiment at a scale: "smoke" (a minute or two: that everything runs; its figures mean nothing), "cpu" (some
+    hours on two cores) or "gpu" (half an hour on one H200).
+    """
+    if scale == "smoke":
+        return TakeCoverConfig(
+            out=out, episodes=14, collect_episodes=4, world_minutes=0.6, refine_minutes=0.25, objects=False,
+            temperatures=(1.0,), main_temperature=1.0, seeds=1, horizon=40, checkpoints=2, checkpoint_episodes=2,
+            test_episodes=4, workers=workers, real_envs=2, ppo=PPOConfig(steps=4096, envs=16, length=32, parts=4),
+        )  # fmt: skip
+    if scale == "gpu":
+        return TakeCoverConfig(
+            out=out, preset="tiny", episodes=3000, collect_episodes=1000, world_minutes=10, refine_minutes=5,
+            temperatures=(0.1, 0.5, 1.0, 1.15, 1.3), workers=workers, real_envs=16,
+            ppo=PPOConfig(steps=3_000_000, envs=512, length=32, parts=16),
+        )  # fmt: skip
+    return TakeCoverConfig(out=out, workers=workers)

@@ -1,0 +1,338 @@
+"""Take Cover, dreamt: agents that never touch Doom while they learn, tested in Doom.
+
+The order: record real play, learn a world, let policies learn in it, let those play the real game, refine the world on
+what they saw, let new policies learn in it at several temperatures, and test all of them on real episodes that nobody
+has seen. Beside them stand a random player (the floor) and policies that learnt in the real game (the ceiling).
+Nothing is ever chosen by how well it does in the dream: the last policy of each training is the one that is tested, and
+the temperature of the headline is named beforehand. Each stage is kept as it ends; the same command goes on from there.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from inhabit.bridge.report import machine, read_report, tidy, write_report
+from inhabit.worldmodel.experiments.config import (
+    CHECKED,
+    COLLECTED,
+    MOST_FRAMES,
+    PACK_NAME,
+    REAL_TRAINED,
+    RECORDED,
+    TESTED,
+    PPOConfig,
+    TakeCoverConfig,
+)
+from inhabit.worldmodel.experiments.measures import mean_with_interval, over_seeds, rank_correlation, transfer_ratio
+from inhabit.worldmodel.experiments.players import GameEnvs, play
+from inhabit.worldmodel.experiments.policy import Policy, save_policy
+from inhabit.worldmodel.experiments.ppo import Envs, Learning, train, whole_episodes
+from inhabit.worldmodel.experiments.starts import put_starts
+from inhabit.worldmodel.train.config import LearnConfig
+from inhabit.worldmodel.train.display import Display
+
+ACTIONS = 3
+IMAGINED_EPISODES = 64
+"""Whole dreamt episodes for each figure of what a policy imagines."""
+
+RATE_STEPS = 50
+
+
+class MakeDreams(Protocol):
+    """Opens a batch of dreams: latents, tensors, SAME_STEP."""
+
+    def __call__(
+        self, pack: Path, count: int, *, temperature: float, horizon: int, steps: int, device: str
+    ) -> Envs: ...
+
+
+class TakeCover:
+    """The experiment. run() does all that is not done yet and returns the report."""
+
+    def __init__(self, config: TakeCoverConfig, make_dreams: MakeDreams, display: Display):
+        self.config, self.display = config, display
+        self._make_dreams = make_dreams
+        self.out = config.out
+        self.recording, self.world = self.out / "recording", self.out / PACK_NAME
+
+    def run(self) -> dict[str, Any]:
+        config = self.config
+        self._once("recorded", self._record)
+        floor = self._once("random", lambda: {"tics": self._test("random", None)})
+        self._once("world-0", lambda: self._learn("world-0", config.world_minutes))
+        first = [self._policy(0, config.main_temperature, seed) for seed in range(config.seeds)]
+        self._once("collected", self._collect)
+        self._once("world-1", lambda: self._learn("world-1", config.refine_minutes))
+        second = {t: [self._policy(1, t, seed) for seed in range(config.seeds)] for t in config.temperatures}
+        real = [self._real_policy(seed) for seed in range(config.seeds)]
+        endings = self._once("endings", self._endings)
+        rates = self._once("rates", self._rates)
+        return self._report(floor, first, second, real, endings, rates)
+
+    def _record(self) -> dict[str, Any]:
+        half = self.config.episodes // 2
+        parts = (("explorer", range(RECORDED, RECORDED + half)),
+                 ("scripted", range(RECORDED + half, RECORDED + self.config.episodes)))  # fmt: skip
+        return {player: self._summary(self._play(player, seeds, record=True)) for player, seeds in parts}
+
+    def _collect(self) -> dict[str, Any]:
+        """Real play of what the first policies have become."""
+        told, share = {}, max(1, self.config.collect_episodes // self.config.seeds)
+        for seed in range(self.config.seeds):
+            first = COLLECTED + seed * share
+            file = self._file(0, self.config.main_temperature, seed)
+            told[f"policy {seed}"] = self._summary(self._play(file, range(first, first + share), record=True))
+        return told
+
+    def _learn(self, name: str, minutes: float) -> dict[str, Any]:
+        """Learn or refine the world, give it starts, and keep a copy under `name`."""
+        from inhabit.worldmodel.train.learn import learn
+
+        config = self.config
+        learn(
+            LearnConfig(
+                recording=self.recording, out=self.world, name=PACK_NAME, preset=config.preset, minutes=minutes,
+                device=config.device, sound_share=0.0, gate=config.gate,
+            ),
+            self.display,
+        )  # fmt: skip
+        beginnings = put_starts(self.world, self.recording)
+        shutil.rmtree(self.out / name, ignore_errors=True)
+        shutil.copytree(self.world, self.out / name)
+        return {"minutes": minutes, "beginnings": beginnings}
+
+    def _policy(self, stage: int, temperature: float, seed: int) -> dict[str, Any]:
+        """Train a policy in the dream, test it in both on its way, and at the end in the real game."""
+        name = f"policy-{stage}-{temperature:g}-{seed}"
+        return self._once(name, lambda: self._train_in_dream(name, stage, temperature, seed))
+
+    def _train_in_dream(self, name: str, stage: int, temperature: float, seed: int) -> dict[str, Any]:
+        config, pack, file = self.config, self.out / f"world-{stage}", self._file(stage, temperature, seed)
+        envs = self._dreams(pack, config.ppo.envs, temperature=temperature, horizon=config.horizon)
+        policy, checkpoints = self._new_policy(envs, seed), []
+
+        def check() -> None:
+            save_policy(policy, file)
+            checkpoints.append(
+                {
+                    "dream": float(np.mean(self._imagine(policy, stage, temperature, seed))),
+                    "real": float(np.mean(self._test(file, pack, first=CHECKED, count=config.checkpoint_episodes))),
+                }
+            )
+
+        learning = self._train(name, envs, policy, config.ppo, seed, check)
+        envs.close()
+        imagined = self._imagine(policy, stage, temperature, seed)
+        return {
+            "temperature": temperature, "seed": seed, "tics": self._test(file, pack), "imagined": imagined,
+            "checkpoints": checkpoints, **_told(learning),
+        }  # fmt: skip
+
+    def _real_policy(self, seed: int) -> dict[str, Any]:
+        return self._once(f"real-{seed}", lambda: self._train_in_game(seed))
+
+    def _train_in_game(self, seed: int) -> dict[str, Any]:
+        """The ceiling: the same policy and as many steps, in the real game."""
+        config, pack, file = self.config, self.out / "world-1", self.out / "policies" / f"real-{seed}.safetensors"
+        first_seed = REAL_TRAINED + seed * 500_000
+        envs = GameEnvs(pack, config.real_envs, size=config.size, first_seed=first_seed)
+        policy = self._new_policy(envs, seed).cpu()
+        length = config.ppo.length * config.ppo.envs // config.real_envs  # as many steps between two updates
+        learning = self._train(f"real-{seed}", envs, policy, replace(config.ppo, length=length), seed, lambda: None)
+        envs.close()
+        save_policy(policy, file)
+        return {"seed": seed, "tics": self._test(file, pack), **_told(learning)}
+
+    def _train(
+        self, name: str, envs: Envs, policy: Policy, config: PPOConfig, seed: int, check: Callable[[], None]
+    ) -> Learning:
+        self.display.begin(f"{name}: {config.steps} steps")
+        due, checked = config.steps / self.config.checkpoints, 0
+
+        def on_update(learning: Learning) -> None:
+            nonlocal checked
+            figures = {"return": learning.returns[-1], "entropy": learning.entropies[-1]}
+            known = {what: value for what, value in figures.items() if value == value}
+            self.display.show(learning.steps / config.steps, learning.all_s, learning.steps, "steps", known)
+            if learning.steps >= due * (checked + 1):
+                checked += 1
+                check()
+
+        learning = train(envs, policy, config, seed=seed, on_update=on_update)
+        self.display.end()
+        return learning
+
+    def _new_policy(self, envs: Any, seed: int) -> Policy:
+        torch.manual_seed(seed)
+        first, _ = envs.reset(seed=seed)
+        return Policy(tuple(first.shape[1:]), ACTIONS).to(first.device)
+
+    def _imagine(self, policy: Policy, stage: int, temperature: float, seed: int) -> list[float]:
+        """Tics that the policy survives in whole dreamt episodes, from real beginnings."""
+        pack = self.out / f"world-{stage}"
+        beginnings = int(read_report(self._done(f"world-{stage}"))["beginnings"])
+        envs = self._dreams(pack, IMAGINED_EPISODES, temperature=temperature, horizon=MOST_FRAMES)
+        starts = [index % max(1, beginnings) for index in range(IMAGINED_EPISODES)]
+        earned = whole_episodes(envs, policy, seed=10_000 + seed, options={"start": starts})
+        envs.close()
+        return earned
+
+    def _test(
+        self, player: str | Path, pack: Path | None, *, first: int = TESTED, count: int | None = None
+    ) -> list[float]:
+        """Tics survived in real episodes; the same seeds for everybody."""
+        seeds = range(first, first + (count or self.config.test_episodes))
+        return [episode.tics for episode in self._play(player, seeds, codec=pack)]
+
+    def _play(self, player: str | Path, seeds: range, *, codec: Path | None = None, record: bool = False) -> Any:
+        began = time.monotonic()
+        self.display.begin(f"{len(seeds)} real episodes, {Path(player).stem}")
+
+        def show(done: int, all_: int) -> None:
+            self.display.show(done / all_, time.monotonic() - began, done, "episodes", {})
+
+        if codec is None and isinstance(player, Path):
+            codec = self.out / "world-0"
+        episodes = play(
+            player, seeds, size=self.config.size, workers=self.config.workers, codec=codec,
+            record_to=self.recording if record else None, objects=self.config.objects, on_progress=show,
+        )  # fmt: skip
+        self.display.end()
+        return episodes
+
+    def _endings(self) -> dict[str, Any]:
+        """Does the world know when a life ends? One step ahead, on held-out episodes."""
+        from inhabit.worldmodel.dreams.dreams import DreamConfig, tempered_engine
+        from inhabit.worldmodel.evaluate.endings import measure_endings, measure_rewards, read_heads
+        from inhabit.worldmodel.evaluate.reality import take
+        from inhabit.worldmodel.pack import load_pack
+        from inhabit.worldmodel.train.autoencoder import encode_all
+        from inhabit.worldmodel.train.footage import load_footage
+
+        footage = load_footage(self.recording)
+        held = take(footage, footage.held_out) if footage.held_out.any() else footage
+        pack = load_pack(self.out / "world-1")
+        engine = tempered_engine(pack, DreamConfig(device=self.config.device))
+        latents = encode_all(engine.autoencoder, held, engine.device)
+        readings = read_heads(
+            engine, held, latents, steps=self.config.steps, episodes=64, most_frames=MOST_FRAMES, batch=16
+        )
+        return {"termination": measure_endings(readings, held), "reward": measure_rewards(readings, held),
+                "held_out": bool(footage.held_out.any())}  # fmt: skip
+
+    def _rates(self) -> dict[str, Any]:
+        """Imagined steps a second: of the batch that policies learn in, and of a single session."""
+        told = {}
+        for count in (1, self.config.ppo.envs):
+            envs = self._dreams(self.out / "world-1", count, temperature=1.0, horizon=self.config.horizon)
+            envs.reset(seed=1)
+            actions = np.zeros(count, np.int64)
+            for _ in range(3):
+                envs.step(actions)
+            began = time.monotonic()
+            for _ in range(RATE_STEPS):
+                envs.step(actions)
+            told[f"batch_{count}"] = RATE_STEPS * count / (time.monotonic() - began)
+            envs.close()
+        return told
+
+    def _report(
+        self,
+        floor: dict[str, Any],
+        first: list[dict[str, Any]],
+        second: dict[float, list[dict[str, Any]]],
+        real: list[dict[str, Any]],
+        endings: dict[str, Any],
+        rates: dict[str, Any],
+    ) -> dict[str, Any]:
+        random, ceiling = mean_with_interval(floor["tics"]), over_seeds([run["tics"] for run in real])
+        dream = {f"{t:g}": self._of_temperature(runs, random, ceiling) for t, runs in second.items()}
+        main = dream[f"{self.config.main_temperature:g}"]
+        checks = [check for runs in second.values() for run in runs for check in run["checkpoints"]]
+        before = self._of_temperature(first, random, ceiling)
+        return {
+            "experiment": "take-cover", "machine": machine(self.config.device), "config": _plain(self.config),
+            "random": random, "dream": dream, "real": ceiling, "before_refining": before,
+            "main_temperature": self.config.main_temperature,
+            "transfer_ratio": main["transfer_ratio"], "exploitation_gap": main["exploitation_gap"],
+            "rank_correlation": rank_correlation(
+                [check["dream"] for check in checks], [check["real"] for check in checks]
+            ),
+            "imagined_steps_per_s": rates[f"batch_{self.config.ppo.envs}"], "rates": rates,
+            "steps_per_s_while_learning": float(
+                np.median([run["steps_per_s"] for runs in second.values() for run in runs])
+            ),
+            "real_steps_per_s_while_learning": float(np.median([run["steps_per_s"] for run in real])),
+            "termination": endings["termination"], "reward": endings["reward"],
+            "checkpoints": checks,
+            "curves": {t: [run["returns"] for run in runs] for t, runs in dream_runs(second).items()},
+            "real_curves": [run["returns"] for run in real],
+        }  # fmt: skip
+
+    def _of_temperature(
+        self, runs: list[dict[str, Any]], random: dict[str, Any], ceiling: dict[str, Any]
+    ) -> dict[str, Any]:
+        told = over_seeds([run["tics"] for run in runs])
+        imagined = float(np.mean([np.mean(run["imagined"]) for run in runs]))
+        ratio = transfer_ratio(told["mean_tics"], random["mean_tics"], ceiling["mean_tics"])
+        return {
+            **told,
+            "imagined_mean_tics": imagined,
+            "exploitation_gap": imagined - told["mean_tics"],
+            "transfer_ratio": ratio,
+        }
+
+    def _dreams(self, pack: Path, count: int, *, temperature: float, horizon: int) -> Envs:
+        config = self.config
+        return self._make_dreams(
+            pack, count, temperature=temperature, horizon=horizon, steps=config.steps, device=config.device
+        )
+
+    def _file(self, stage: int, temperature: float, seed: int) -> Path:
+        return self.out / "policies" / f"dream-{stage}-{temperature:g}-{seed}.safetensors"
+
+    def _done(self, name: str) -> Path:
+        return self.out / "stages" / f"{name}.json"
+
+    def _once(self, name: str, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """What a stage told when it was done; it is done now if it was not."""
+        path = self._done(name)
+        if not path.is_file():
+            began = time.monotonic()
+            told = work()
+            write_report(path, {**told, "seconds": time.monotonic() - began})
+        return read_report(path)
+
+    def _summary(self, episodes: Any) -> dict[str, Any]:
+        tics = [episode.tics for episode in episodes]
+        return {"episodes": len(tics), "frames": sum(episode.frames for episode in episodes),
+                "mean_tics": float(np.mean(tics))}  # fmt: skip
+
+
+def dream_runs(second: dict[float, list[dict[str, Any]]]) -> dict[str, list[dict[str, Any]]]:
+    """Runs by the temperature's name in the report."""
+    return {f"{t:g}": runs for t, runs in second.items()}
+
+
+def _told(learning: Learning) -> dict[str, Any]:
+    return {
+        "steps": learning.steps,
+        "steps_per_s": learning.steps / learning.all_s,
+        "env_steps_per_s": learning.steps / learning.env_s,
+        "returns": learning.returns,
+        "entropies": learning.entropies,
+    }
+
+
+def _plain(config: TakeCoverConfig) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return tidy({**asdict(config), "out": str(config.out.name)})
