@@ -59,9 +59,10 @@ def libraries(folder: Path, *, sanitize: bool = False) -> Path:
     return where
 
 
-def module(folder: Path) -> ModuleType:
+def module(folder: Path, *, sanitize: bool = False) -> ModuleType:
     """Build and load the module: `.lib` has the functions of inhabit.h, `.ffi` its types. Raises InhabitError."""
-    where = folder / f"{_digest()}-cffi"
+    where = folder / f"{_digest()}-cffi{'-sanitized' if sanitize else ''}"
+    checks = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"] if sanitize else []
     if not list(where.glob(f"{MODULE}*.so")):
         _require_tools(python=True)
         from cffi import FFI
@@ -74,7 +75,8 @@ def module(folder: Path) -> ModuleType:
             sources=[str(source) for source in SOURCES],
             include_dirs=[str(FOLDER)],
             define_macros=[("INHABIT_STATIC", None)],
-            extra_compile_args=["-std=gnu11"],
+            extra_compile_args=["-std=gnu11", *checks],
+            extra_link_args=checks,
             libraries=["zmq", "pthread", "m"],
         )
         ffi.compile(tmpdir=str(where))

@@ -1,5 +1,6 @@
 """A world and a connection that live in the test's own process, so that the loop can be turned by hand."""
 
+import os
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -175,7 +176,7 @@ def c_module():
 
     if reason := build.missing_tools(python=True):
         pytest.skip(reason)
-    return build.module(BUILD_FOLDER)
+    return build.module(BUILD_FOLDER, sanitize="INHABIT_C_SANITIZE" in os.environ)
 
 
 @pytest.fixture(scope="session")
