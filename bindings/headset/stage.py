@@ -22,7 +22,7 @@ from inhabit.bindings.headset.graphics import Chain
 from inhabit.bindings.headset.headset import Eye, Headset, Moment
 from inhabit.bindings.headset.runtime import CYLINDER, EQUIRECT
 from inhabit.bindings.headset.shaders import RAYS, WHOLE
-from inhabit.bindings.view import FrameStream, Presenter
+from inhabit.bindings.view import FrameStream, Presenter, read_pixels
 
 SCREEN_PX = 1280
 """Width of the picture on a screen layer, pixels."""
@@ -49,6 +49,12 @@ class Stage:
         self._layer: Chain | None = None
         self._eyes: list[Chain] = []
         self._fresh = False
+        self.keep = False
+        """Copy what each eye is drawn into `kept`: slow, for pictures of what is seen."""
+
+        self.kept: list[np.ndarray] = []
+        """What each eye saw last, (height, width, 3) uint8 RGB; only of a projection layer."""
+
         self.vignette = 0.0
         """How dark the edge of the view is now, 0 to 1."""
 
@@ -166,11 +172,15 @@ class Stage:
     def _projection(self, moment: Moment, centre: Pose, picture_deg: tuple[float, float]) -> Sequence[Any]:
         if not self._eyes:
             self._eyes = [self._headset.chain(size) for size in self._headset.eye_sizes]
+        if self.keep:
+            self.kept = []
         views = (xr.CompositionLayerProjectionView * len(moment.eyes))()
         for number, (eye, chain) in enumerate(zip(moment.eyes, self._eyes, strict=True)):
             if moment.visible or not chain.drawn:
                 turn, place = self._seen_from(eye, moment.head, centre, picture_deg)
-                self._rays(chain, tangents=np.tan(eye.fov), turn=turn, eye=place)
+                target = self._rays(chain, tangents=np.tan(eye.fov), turn=turn, eye=place)
+                if self.keep:
+                    self.kept.append(read_pixels(target))
                 self._ctx.finish()
                 chain.end()
             views[number] = xr.CompositionLayerProjectionView(
@@ -191,8 +201,8 @@ class Stage:
 
     def _rays(
         self, chain: Chain, *, tangents: Any, turn: np.ndarray, eye: Any = (0.0, 0.0, 0.0), sphere: bool = False
-    ) -> None:
-        """Draw what every ray meets into the next picture of a chain; the caller ends it."""
+    ) -> moderngl.Framebuffer:
+        """Draw what every ray meets into the next picture of a chain, and return that; the caller ends it."""
         target = chain.begin()
         width, height, distance = self._screen_m
         half = math.tan(math.radians(self._options.fov_deg) / 2)
@@ -211,3 +221,4 @@ class Stage:
                 self._program[name] = value
             self._program["turn"].write(np.ascontiguousarray(turn.T, "f4"))  # type: ignore[union-attr]
             self._array.render(moderngl.TRIANGLE_STRIP, vertices=4)
+        return target

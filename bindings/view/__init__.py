@@ -14,6 +14,7 @@ except ImportError as error:
 
 from inhabit.bindings.view.blend import Blend
 from inhabit.bindings.view.context import headless_context, read_pixels
+from inhabit.bindings.view.film import Film
 from inhabit.bindings.view.overlay import Overlay, text_image
 from inhabit.bindings.view.presenter import UPSCALERS, Presenter, fit
 from inhabit.bindings.view.stream import FrameStream
@@ -22,6 +23,7 @@ from inhabit.bindings.view.world_view import WorldView
 __all__ = [
     "UPSCALERS",
     "Blend",
+    "Film",
     "FrameStream",
     "Overlay",
     "Presenter",

@@ -40,9 +40,9 @@ class Watched:
 
     size: tuple[int, int]
 
-    def __init__(self, service, display: str, options: HeadsetOptions):
+    def __init__(self, display: str, new_body, options: HeadsetOptions):
         self._display = display
-        self.body = service.body()
+        self.body = new_body()
         self.body.send()
         self.headset = Headset(options)
         self.stage = Stage(self.headset)
@@ -90,7 +90,7 @@ def size(composed_monado):
     with pytest.MonkeyPatch.context() as monkeypatch:
         for name, value in composed_monado[0].environment.items():
             monkeypatch.setenv(name, value)
-        watched = Watched(composed_monado[0], composed_monado[1], HeadsetOptions(mode="dome", fov_deg=150.0))
+        watched = Watched(composed_monado[1], composed_monado[2], HeadsetOptions(mode="dome", fov_deg=150.0))
         watched.stage.show(WHITE)
         size = watched.find_size()
         watched.close()
@@ -104,7 +104,7 @@ def watch(composed_monado, size, monkeypatch):
     opened = []
 
     def watch(**options):
-        opened.append(Watched(composed_monado[0], composed_monado[1], HeadsetOptions(**options)))
+        opened.append(Watched(composed_monado[1], composed_monado[2], HeadsetOptions(**options)))
         opened[0].size = size
         return opened[0]
 

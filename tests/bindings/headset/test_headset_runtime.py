@@ -169,11 +169,13 @@ def square_x(pixels):
 
 
 def test_a_runtime_that_dies_in_mid_session_is_survived(mortal_monado):
-    body = mortal_monado.body()
+    service, new_body = mortal_monado
+    body = new_body()
     body.send()
     headset = Headset()
     turn_until(headset, lambda moment: moment.focused)
-    mortal_monado.kill()
+    service.process.kill()
+    service.process.wait(10)
     began = time.monotonic()
     while headset.turn(lambda moment: ()):
         assert time.monotonic() - began < PATIENCE_S
@@ -267,7 +269,7 @@ def test_without_any_runtime_the_way_out_is_named(monkeypatch, tmp_path):
 
 
 def test_a_service_that_does_not_run_is_named(shared_monado, monkeypatch, tmp_path):
-    monkeypatch.setenv("XR_RUNTIME_JSON", shared_monado.environment["XR_RUNTIME_JSON"])
+    monkeypatch.setenv("XR_RUNTIME_JSON", shared_monado[0].environment["XR_RUNTIME_JSON"])
     monkeypatch.setenv("OXR_NO_PRINTING", "1")
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     with pytest.raises(HeadsetError, match=r"does not answer.*start its service"):
