@@ -103,6 +103,12 @@ class TakeCoverConfig:
     checkpoints: int = 4
     """How often on its way each policy is tested in both, for the rank correlation."""
 
+    imagined_episodes: int = 32
+    """Whole dreamt episodes for each figure of what a policy survives in the dream."""
+
+    longest_dream: int = MOST_FRAMES
+    """Frames after which those are cut, as real ones are."""
+
     checkpoint_episodes: int = 16
     test_episodes: int = 100
     workers: int = 2
@@ -127,7 +133,8 @@ def take_cover(scale: Scale, out: Path, *, workers: int) -> TakeCoverConfig:
         return TakeCoverConfig(
             out=out, episodes=14, collect_episodes=4, world_minutes=0.6, refine_minutes=0.25, objects=False,
             temperatures=(1.0,), main_temperature=1.0, seeds=1, horizon=40, checkpoints=2, checkpoint_episodes=2,
-            test_episodes=4, workers=workers, real_envs=2, ppo=PPOConfig(steps=4096, envs=16, length=32, parts=4),
+            test_episodes=4, imagined_episodes=4, longest_dream=60, workers=workers, real_envs=2,
+            ppo=PPOConfig(steps=2048, envs=16, length=32, parts=4),
         )  # fmt: skip
     if scale == "gpu":
         return TakeCoverConfig(

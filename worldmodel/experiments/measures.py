@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-RESAMPLES = 10_000
+RESAMPLES, RESAMPLES_OF_POLICIES = 10_000, 2_000
 
 
 def mean_with_interval(values: Sequence[float], *, seed: int = 0) -> dict[str, Any]:
@@ -27,8 +27,8 @@ def over_seeds(groups: Sequence[Sequence[float]], *, seed: int = 0) -> dict[str,
     """The same for several policies: policies are drawn anew, and episodes within each, so that both count."""
     rng = np.random.default_rng(seed)
     samples = [np.asarray(group, float) for group in groups]
-    means = np.empty(RESAMPLES)
-    for index in range(RESAMPLES):
+    means = np.empty(RESAMPLES_OF_POLICIES)
+    for index in range(RESAMPLES_OF_POLICIES):
         picked = rng.integers(len(samples), size=len(samples))
         means[index] = np.mean([rng.choice(samples[pick], len(samples[pick])).mean() for pick in picked])
     low, high = np.percentile(means, [2.5, 97.5])

@@ -40,9 +40,6 @@ from inhabit.worldmodel.train.config import LearnConfig
 from inhabit.worldmodel.train.display import Display
 
 ACTIONS = 3
-IMAGINED_EPISODES = 64
-"""Whole dreamt episodes for each figure of what a policy imagines."""
-
 RATE_STEPS = 50
 
 
@@ -154,7 +151,8 @@ class TakeCover:
     def _train(
         self, name: str, envs: Envs, policy: Policy, config: PPOConfig, seed: int, check: Callable[[], None]
     ) -> Learning:
-        self.display.begin(f"{name}: {config.steps} steps")
+        title = f"{name}: {config.steps} steps"
+        self.display.begin(title)
         due, checked = config.steps / self.config.checkpoints, 0
 
         def on_update(learning: Learning) -> None:
@@ -165,6 +163,7 @@ class TakeCover:
             if learning.steps >= due * (checked + 1):
                 checked += 1
                 check()
+                self.display.begin(title)
 
         learning = train(envs, policy, config, seed=seed, on_update=on_update)
         self.display.end()
@@ -179,8 +178,9 @@ class TakeCover:
         """Tics that the policy survives in whole dreamt episodes, from real beginnings."""
         pack = self.out / f"world-{stage}"
         beginnings = int(read_report(self._done(f"world-{stage}"))["beginnings"])
-        envs = self._dreams(pack, IMAGINED_EPISODES, temperature=temperature, horizon=MOST_FRAMES)
-        starts = [index % max(1, beginnings) for index in range(IMAGINED_EPISODES)]
+        count = self.config.imagined_episodes
+        envs = self._dreams(pack, count, temperature=temperature, horizon=self.config.longest_dream)
+        starts = [index % max(1, beginnings) for index in range(count)]
         earned = whole_episodes(envs, policy, seed=10_000 + seed, options={"start": starts})
         envs.close()
         return earned

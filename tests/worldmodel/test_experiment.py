@@ -1,0 +1,200 @@
+"""The Take Cover experiment: its statistics, its learner, its players, and all of it once in small."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from inhabit.bridge.errors import InhabitError
+from inhabit.worldmodel.experiments import config as settings
+from inhabit.worldmodel.experiments.config import PPOConfig, take_cover
+from inhabit.worldmodel.experiments.measures import mean_with_interval, over_seeds, rank_correlation, transfer_ratio
+from inhabit.worldmodel.experiments.policy import SEEN, Policy, Sight, load_policy, save_policy
+from inhabit.worldmodel.experiments.ppo import advantages, train, whole_episodes
+
+SHAPE = (2, 2, 2)
+
+
+class Signals:
+    """A world in which a sign tells which of three actions pays; an episode ends after 8 steps, or is cut after 5."""
+
+    def __init__(self, count: int = 16, *, cut: bool = False):
+        self.num_envs, self._cut = count, cut
+        self._rng = np.random.default_rng(0)
+
+    def reset(self, *, seed: Any = None, options: Any = None) -> Any:
+        self._lived = np.zeros(self.num_envs, int)
+        return self._signs(), {}
+
+    def step(self, actions: Any) -> Any:
+        rewards = (actions == torch.from_numpy(self._sign)).float()
+        self._lived += 1
+        over = self._lived >= (5 if self._cut else 8)
+        self._lived[over] = 0
+        latents = self._signs()
+        flags = torch.from_numpy(over)
+        final = np.full(self.num_envs, None, object)
+        for row in np.flatnonzero(over):
+            final[row] = latents[row] * 0
+        no = torch.zeros_like(flags)
+        ends = (no, flags) if self._cut else (flags, no)
+        return latents, rewards, *ends, {"final_obs": final, "_final_obs": over}
+
+    def close(self) -> None: ...
+
+    def _signs(self) -> torch.Tensor:
+        self._sign = self._rng.integers(0, 3, self.num_envs)
+        latents = torch.zeros(self.num_envs, *SHAPE)
+        latents[:, 0, 0] = torch.eye(3)[self._sign][:, :2] * 2
+        return latents
+
+
+@pytest.mark.parametrize("cut", [False, True])
+def test_the_learner_finds_out_which_action_pays(cut):
+    torch.manual_seed(0)
+    policy = Policy(SHAPE, 3)
+    config = PPOConfig(steps=8192, envs=16, length=32, epochs=4, parts=4, rate=1e-3, reward_scale=1.0)
+    learning = train(Signals(cut=cut), policy, config, seed=1)
+    most = 5 if cut else 8
+    assert learning.returns[0] < 0.5 * most
+    assert learning.returns[-1] > 0.8 * most
+    assert learning.steps == 8192
+    assert np.mean(whole_episodes(Signals(), policy, seed=1)) > 0.8 * 8
+
+
+def test_advantages_are_those_of_the_definition():
+    rng = torch.Generator().manual_seed(1)
+    rewards, values = torch.rand(5, 2, generator=rng), torch.rand(5, 2, generator=rng)
+    alive = torch.tensor([[1, 1], [0, 1], [1, 1], [1, 0], [1, 1]]).float()
+    following, gamma, lam = torch.rand(2, generator=rng), 0.9, 0.8
+    got = advantages(rewards, values, alive, following, gamma=gamma, lam=lam)
+    for env in range(2):
+        for t in range(5):
+            expected, weight = 0.0, 1.0
+            for later in range(t, 5):
+                after = following[env] if later == 4 else values[later + 1, env]
+                delta = rewards[later, env] + gamma * after * alive[later, env] - values[later, env]
+                expected += weight * float(delta)
+                weight *= gamma * lam * float(alive[later, env])
+            assert float(got[t, env]) == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_policy_sees_the_last_frames_and_none_of_the_life_before():
+    sight = Sight(torch.zeros(2, *SHAPE))
+    sight.add(torch.ones(2, *SHAPE))
+    assert sight.seen[:, :, 0, 0, 0].tolist() == [[0, 0, 1], [0, 0, 1]]
+    assert sight.after(torch.tensor([1]), torch.full((1, *SHAPE), 2.0))[0, :, 0, 0, 0].tolist() == [0, 1, 2]
+    sight.begin(torch.tensor([0]), torch.full((1, *SHAPE), 5.0))
+    assert sight.seen[:, :, 0, 0, 0].tolist() == [[5] * SEEN, [0, 0, 1]]
+
+
+def test_a_policy_is_kept_whole(tmp_path):
+    policy = Policy(SHAPE, 3)
+    save_policy(policy, tmp_path / "p.safetensors")
+    again = load_policy(tmp_path / "p.safetensors", SHAPE, 3)
+    seen = torch.randn(4, SEEN, *SHAPE)
+    torch.testing.assert_close(policy(seen)[0].logits, again(seen)[0].logits)
+    with pytest.raises(InhabitError, match="of shape"):
+        load_policy(tmp_path / "p.safetensors", SHAPE, 4)
+
+
+def test_intervals_hold_the_mean_and_shrink_with_more_episodes():
+    rng = np.random.default_rng(0)
+    few, many = (mean_with_interval(rng.normal(300, 150, count).tolist()) for count in (25, 400))
+    for told in (few, many):
+        assert told["ci95"][0] < told["mean_tics"] < told["ci95"][1]
+    widths = [told["ci95"][1] - told["ci95"][0] for told in (few, many)]
+    assert widths[0] == pytest.approx(4 * 150 / 5, rel=0.4)  # 2 * 1.96 standard errors
+    assert widths[1] < widths[0] / 2.5
+
+
+def test_intervals_over_policies_are_wider_where_policies_differ():
+    rng = np.random.default_rng(0)
+    alike = over_seeds([rng.normal(300, 50, 50).tolist() for _ in range(3)])
+    unlike = over_seeds([rng.normal(mean, 50, 50).tolist() for mean in (100, 300, 500)])
+    assert unlike["ci95"][1] - unlike["ci95"][0] > 4 * (alike["ci95"][1] - alike["ci95"][0])
+    assert unlike["episodes"] == 150
+    assert len(unlike["policies"]) == 3
+
+
+def test_ranks_are_compared_not_values():
+    assert rank_correlation([1, 2, 3, 4], [10, 20, 25, 1000]) == pytest.approx(1)
+    assert rank_correlation([1, 2, 3, 4], [4, 3, 2, 1]) == pytest.approx(-1)
+    assert rank_correlation([1, 2, 2, 3], [1, 2, 2, 3]) == pytest.approx(1)
+    assert np.isnan(rank_correlation([1, 2, 3], [5, 5, 5]))
+    assert np.isnan(rank_correlation([1, 2], [1, 2]))
+
+
+def test_transfer_is_what_of_the_gain_comes_over():
+    assert transfer_ratio(500, 250, 750) == pytest.approx(0.5)
+    assert np.isnan(transfer_ratio(500, 250, 250))
+
+
+def test_no_real_episode_serves_two_purposes():
+    starts = [settings.RECORDED, settings.COLLECTED, settings.TESTED, settings.CHECKED, settings.REAL_TRAINED]
+    assert starts == sorted(starts)
+    assert min(np.diff(starts)) >= 1_000_000
+
+
+def test_a_setting_that_does_not_fit_is_named(tmp_path):
+    config = take_cover("smoke", tmp_path, workers=1)
+    with pytest.raises(InhabitError, match="main temperature among 1, got 2"):
+        replace(config, main_temperature=2.0)
+    with pytest.raises(InhabitError, match="seeds of at least 1"):
+        replace(config, seeds=0)
+
+
+@pytest.mark.slow
+def test_players_in_processes_play_and_record_what_they_are_told(tmp_path):
+    """The real game: equal seeds live equally long, and each row holds the action that led to it."""
+    pytest.importorskip("vizdoom")
+    from inhabit.worldmodel.experiments.players import play
+    from inhabit.worldmodel.recordings import read_shards
+
+    again = [play("random", range(40, 44), size=64, workers=count) for count in (1, 2)]
+    assert again[0] == again[1]
+    assert all(episode.tics == pytest.approx(4 * episode.frames, abs=4) for episode in again[0])
+    episodes = play("explorer", range(50, 54), size=64, workers=2, record_to=tmp_path / "r")
+    shards = list(read_shards(tmp_path / "r"))
+    first = np.concatenate([shard.first for shard in shards])
+    actions, ended = (np.concatenate([getattr(shard, name) for shard in shards]) for name in ("actions", "terminated"))
+    assert sum(map(len, shards)) == sum(episode.frames + 1 for episode in episodes)
+    assert not actions[first].any()
+    assert ended.sum() == 4
+    assert sum(float(shard.rewards.sum()) for shard in shards) == pytest.approx(sum(e.tics for e in episodes))
+
+
+@pytest.mark.slow
+def test_the_experiment_runs_from_end_to_end_and_goes_on_where_it_stopped(tmp_path):
+    """Small beyond meaning, but all of it: two worlds learnt, policies in the dream and in Doom, the report."""
+    pytest.importorskip("vizdoom")
+    from inhabit.commands.experiment import make_dreams, print_report
+    from inhabit.worldmodel.experiments.plots import draw
+    from inhabit.worldmodel.experiments.take_cover import TakeCover
+    from inhabit.worldmodel.train.display import Display
+
+    config = replace(
+        take_cover("smoke", tmp_path, workers=2), episodes=8, collect_episodes=2, world_minutes=0.3,
+        refine_minutes=0.15, test_episodes=2, checkpoints=1, ppo=PPOConfig(steps=256, envs=8, length=16, parts=2),
+    )  # fmt: skip
+    report = TakeCover(config, make_dreams, Display()).run()
+    for path in (("random", "mean_tics"), ("dream", "1", "mean_tics"), ("dream", "1", "ci95"), ("real", "mean_tics"),
+                 ("termination", "precision"), ("termination", "recall"), ("transfer_ratio",), ("exploitation_gap",),
+                 ("rank_correlation",), ("imagined_steps_per_s",)):  # fmt: skip
+        value: Any = report
+        for name in path:
+            value = value[name]
+    assert report["imagined_steps_per_s"] > 0
+    assert report["dream"]["1"]["imagined_mean_tics"] > 0
+    assert 0 < report["random"]["mean_tics"] < 2200
+    assert draw(report, tmp_path / "plots.png").is_file()
+    print_report(report)
+    assert (tmp_path / "doom-take-cover" / "world.json").is_file()
+    stages = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "stages").glob("*.json")}
+    again = TakeCover(config, make_dreams, Display()).run()
+    assert again["random"] == report["random"]
+    assert {path.name: path.stat().st_mtime_ns for path in (tmp_path / "stages").glob("*.json")} == stages
