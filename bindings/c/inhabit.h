@@ -11,7 +11,7 @@
 
    The shortest program that sees a world:
 
-       inhabit_options options = {sizeof options};
+       inhabit_options options = {.struct_size = sizeof options};
        inhabit_client client;
        inhabit_open("tcp://127.0.0.1:5555", &options, &client);    the sidecar: inhabit serve --bind tcp://127.0.0.1:5555
        for (;;) {

@@ -43,7 +43,8 @@ def libraries() -> Path:
 
 def run(*command: object, timeout_s: float = 60, **environment: str) -> str:
     done = subprocess.run(
-        [str(word) for word in command], capture_output=True, text=True, timeout=timeout_s, env={**os.environ, **environment}
+        [str(word) for word in command], capture_output=True, text=True, timeout=timeout_s,
+        env={**os.environ, **environment},
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -165,7 +166,8 @@ def test_bad_calls_and_lies_under_the_sanitizers():
     tests = Path(__file__).with_name("test_c_hostile.py")
     preload = [run("cc", f"-print-file-name=lib{name}.so").strip() for name in ("asan", "ubsan")]
     out = run(
-        sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", tests, timeout_s=240, LD_PRELOAD=" ".join(preload),
-        ASAN_OPTIONS="detect_leaks=0", UBSAN_OPTIONS="halt_on_error=1", INHABIT_C_SANITIZE="1",
+        sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", tests, timeout_s=240,
+        LD_PRELOAD=" ".join(preload), ASAN_OPTIONS="detect_leaks=0", UBSAN_OPTIONS="halt_on_error=1",
+        INHABIT_C_SANITIZE="1",
     )  # fmt: skip
     assert re.search(r"\d\d passed", out), out

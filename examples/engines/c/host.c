@@ -30,22 +30,22 @@ int main(int count, char **arguments) {
         fprintf(stderr, "Expected a library with ABI %d, got %u\n", INHABIT_ABI_MAJOR, inhabit_abi_version() >> 16);
         return 1;
     }
-    inhabit_options options = {sizeof options, .name = "plain C host"};
+    inhabit_options options = {.struct_size = sizeof options, .name = "plain C host"};
     inhabit_client client;
     if (inhabit_open(arguments[1], &options, &client) < 0) return fail("open");
     if (inhabit_wait(client, 60000) < 0) return fail("wait");
 
-    inhabit_world world = {sizeof world};
+    inhabit_world world = {.struct_size = sizeof world};
     if (inhabit_describe_world(client, &world) < 0) return fail("world");
     printf("%s, %d x %d at %g frames a second\n", world.title, world.width, world.height, world.rate_hz);
     for (int i = 0; i < world.actions; i++) {
-        inhabit_action action = {sizeof action};
+        inhabit_action action = {.struct_size = sizeof action};
         inhabit_describe_action(client, i, &action);
         printf("  %s: %s\n", action.name, action.keys);
     }
 
     unsigned char *pixels = malloc(world.bytes);
-    inhabit_frame frame = {sizeof frame};
+    inhabit_frame frame = {.struct_size = sizeof frame};
     double latency_ms = -1;
     if (!pixels || inhabit_button(client, arguments[3], 1) < 0) return fail("key");
     for (int shown = 0; shown < atoi(arguments[4]);) {
