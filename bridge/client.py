@@ -17,7 +17,7 @@ from inhabit.bridge.errors import LocalProtocolError, RemoteProtocolError, World
 from inhabit.bridge.fields import Channel, Mode, Role, WireControls
 from inhabit.bridge.frames import Frame
 from inhabit.bridge.inputs import to_wire
-from inhabit.bridge.link import ANYWHERE, Link, LinkState, Place, read_frame
+from inhabit.bridge.link import ANYWHERE, Link, LinkState, Place, Ticket, read_frame
 from inhabit.bridge.messages import (
     Ack,
     Chat,
@@ -77,12 +77,13 @@ class Line:
         clock: Clock,
         epoch: int = 0,
         place: Place = ANYWHERE,
+        resume: Ticket | None = None,
     ):
         self.clock = clock
         self._transport = connect(endpoint)
         self.link = Link(
             endpoint=endpoint, mode=mode, client=client, timeout_ns=round(timeout_s * NS_PER_S), now_ns=clock(),
-            epoch=epoch, place=place,
+            epoch=epoch, place=place, resume=resume,
         )  # fmt: skip
 
     def pump(self) -> int:
@@ -104,6 +105,10 @@ class Line:
 
     def close(self) -> None:
         self.link.close(self._send)
+        self._transport.close()
+
+    def drop(self) -> None:
+        """Break the connection without a farewell: the session shall be found again."""
         self._transport.close()
 
     def _send(self, channel: Channel, packet: Packet) -> bool:
@@ -396,25 +401,35 @@ class LiveWorld:
             "round_trip_ms": float("nan") if trip_ns is None else trip_ns / NS_PER_MS,
         }
 
+    @property
+    def resumed(self) -> str:
+        """How the session went on after its connection broke: "live", or "snapshot": what came after that is lost."""
+        return self._line.link.resumed
+
     def reconnect(self, endpoint: str | None = None) -> None:
-        """Begin a new session, here or at a new address. Its epochs go on above the ones before."""
-        epoch = self.epoch + 1
-        self._line.close()
+        """Go back to the session that was lost, here or at a new address; begin a new one if it is no more.
+
+        Epochs go on above those before, whichever it is.
+        """
+        link = self._line.link
+        resume = link.resume if link.state in ("lost", "connecting") else None
+        epoch = self.epoch - (resume.epoch if resume else -1)
+        self._line.drop() if resume else self._line.close()
         self.endpoint = endpoint or self.endpoint
-        self._info = self._line.link.info or self._info
+        self._info = link.info or self._info
         self._answered = 0
-        self._line = self._open(epoch=epoch)
+        self._line = self._open(epoch=epoch, resume=resume)
 
     def close(self) -> None:
         """Give the place back. Calling it twice is fine."""
         self._line.close()
 
-    def _open(self, *, epoch: int) -> Line:
+    def _open(self, *, epoch: int, resume: Ticket | None = None) -> Line:
         line = Line(
             self.endpoint, mode="free", client=self._client, timeout_s=self._timeout_s, connect=self._connect,
-            clock=self._clock, epoch=epoch, place=self._place,
+            clock=self._clock, epoch=epoch, place=self._place, resume=resume,
         )  # fmt: skip
-        if not self._place.room:  # a room's world lives already, or begins by itself
+        if not self._place.room and resume is None:  # a room's world lives already, or begins by itself
             line.link.request(Reset, seed=self._seed)
         return line
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -40,6 +40,9 @@ CREDIT_LOST_NS = 1_000 * NS_PER_MS
 ABSENCE_NS = 500 * NS_PER_MS
 """At most so much of the time between two flushes counts as silence: while the caller was away, nobody listened."""
 
+RETURN_NS = 30 * NS_PER_S
+"""A connection that broke is given up after this long."""
+
 ANSWERS_KEPT = 16
 NOTES_KEPT = 16
 
@@ -66,6 +69,15 @@ class Place:
 ANYWHERE = Place()
 
 
+class Ticket(NamedTuple):
+    """What opens a session again that lost its connection or its sidecar."""
+
+    identity: bytes
+    secret: bytes
+    epoch: int
+    """The newest that was seen."""
+
+
 class Link:
     """One session as its client sees it."""
 
@@ -79,6 +91,7 @@ class Link:
         now_ns: int,
         epoch: int = 0,
         place: Place = ANYWHERE,
+        resume: Ticket | None = None,
     ):
         self.state: LinkState = "connecting"
         self.reason = ""
@@ -97,7 +110,14 @@ class Link:
         self._place = place
         self._epoch_before, self._epoch = epoch, 0
         self._phase: LinkPhase = "greeting"
-        self._identity = self._secret = b""
+        self._identity = self._secret = self._boot = b""
+        if resume is not None:
+            self._identity, self._secret, self._epoch = resume
+        self.resumed = ""
+        """"live" or "snapshot": how the session went on after its connection broke; "" when it did not break."""
+
+        self._down_ns: int | None = None
+        self._newest_answer = 0
         self._begun_ns = self._flushed_ns = now_ns
         self._silent_ns, self._heard_ns = 0, None
         self._hello_ns: dict[Channel, int | None] = {"ctl": None, "vid": None}
@@ -121,6 +141,11 @@ class Link:
     def over(self) -> bool:
         """Nothing will come any more."""
         return self._phase == "over"
+
+    @property
+    def resume(self) -> Ticket | None:
+        """What opens this session again; None when there is nothing to go back to."""
+        return Ticket(self._identity, self._secret, self._epoch) if self._identity else None
 
     def request(self, kind: Callable[..., Message], *payload: Part, **fields: object) -> int:
         """Queue a request with these fields. Returns its id. Raises LocalProtocolError when it breaks a bound."""
@@ -196,6 +221,7 @@ class Link:
             case wire.Pong():
                 self.round_trip_ns = max(0, now_ns - message.t_ns)
             case wire.Bye():
+                self._identity = self._secret = b""
                 self._end("lost", f"The sidecar ended the session: {message.reason or 'no reason given'}")
 
     def connection(self, channel: Channel, what: Literal["up", "down", "refused"], now_ns: int) -> None:
@@ -206,6 +232,7 @@ class Link:
         elif what == "down" and not self.over:
             self._hello_ns[channel] = None  # say who we are as soon as there is a connection again
             if channel == "ctl" and self._phase == "joined":
+                self._down_ns = now_ns
                 self.state, self.reason = "connecting", "The connection broke, trying again"
 
     def breach(self, text: str) -> None:
@@ -219,6 +246,17 @@ class Link:
             self.breach(str(error))
             return
         self.info, self.limits = message.world, message.limits
+        self._down_ns = None
+        if message.resumed:
+            self.resumed = message.resumed
+        if self._mode == "lockstep" and message.request < self._newest_answer:
+            self._end("lost", "The sidecar died, and its world is back where it was some steps before: reset a new one")
+            return
+        if self._boot != message.boot or message.session != self._identity:
+            # Another process, or another session: nothing is attached there, and frames are counted anew.
+            self._hello_ns["vid"], self.told = None, None
+            self._granted = min(self._granted, self._seen)
+        self._boot = message.boot
         self._identity, self._secret = message.session, message.secret
         self.room.take_welcome(message)
         self._phase = "joined"
@@ -235,6 +273,8 @@ class Link:
             self.reason = ""
         # Until WELCOME the world is not ours to play, whatever state it is in.
         self.state = message.state if self._phase == "joined" else "loading"
+        if message.reason and message.state != "loading":
+            self.reason = message.reason
         if message.state == "loading" and message.busy_ms >= 1000:
             self.reason = f"loading for {message.busy_ms / 1000:.0f} s"
 
@@ -243,6 +283,7 @@ class Link:
         if message.code == "no_session":
             self._hello_ns = {"ctl": None, "vid": None}  # our connection was replaced by a new one: say who we are
         elif message.code == "closed":
+            self._identity = self._secret = b""
             self._end("lost", f"The session is over: {message.message}; reconnect for a new one")
         elif message.code == "world_failed":
             self._answered(message.request, packet)
@@ -256,6 +297,7 @@ class Link:
     def _answered(self, request: int, packet: Packet) -> None:
         if self._requests.pop(request, None) is None:
             return
+        self._newest_answer = max(self._newest_answer, request)
         self._answers[request] = packet
         while len(self._answers) > ANSWERS_KEPT:
             del self._answers[next(iter(self._answers))]
@@ -353,6 +395,8 @@ class Link:
                 self._end("lost", f"{text}: start it with `inhabit serve`, or mend the address")
             return
         hang_ns = self.limits.hang_ms * NS_PER_MS
+        if self._down_ns is not None:
+            hang_ns = RETURN_NS  # it is known that nobody is there: wait for somebody to come back
         if self._silent_ns <= hang_ns:
             return
         silent_s = self._silent_ns / NS_PER_S

@@ -297,6 +297,12 @@ class Welcome(Message, frozen=True, kw_only=True):
     member: Count = 0
     """Who we are in that room."""
 
+    resumed: Annotated[str, msgspec.Meta(max_length=16)] = ""
+    """"live": the session went on meanwhile; "snapshot": it was restored, and what came after that is lost."""
+
+    request: Count = 0
+    """The newest request of the session that was carried out."""
+
 
 class State(Message, frozen=True, kw_only=True):
     """STATE (0x42): on every change, and every `beat_ms` while the thread that runs the world makes progress."""

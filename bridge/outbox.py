@@ -62,11 +62,18 @@ class FrameSlot:
     def __init__(self, credit_max: int):
         self._credit_max = credit_max
         self._credit = 0
+        self._resumed = False
         self._waiting: Drawn | None = None
         self.sent = 0
 
+    def resume(self, sent: int) -> None:
+        """Go on with the numbers of a session before this one."""
+        self.sent, self._resumed = sent, True
+
     def grant(self, upto: int) -> None:
         """Take an absolute credit. It never goes down, and never covers more than the window."""
+        if self._resumed:  # frames that were sent after the snapshot are known to the client only
+            self.sent, self._resumed = max(self.sent, upto - 1), False
         self._credit = max(self._credit, min(upto, self.sent + self._credit_max))
 
     def put(self, drawn: Drawn, sound_kept: int) -> None:

@@ -13,6 +13,7 @@ from inhabit.bridge.pacing import NS_PER_MS, Clock
 from inhabit.bridge.people import Moderate, keep
 from inhabit.bridge.room import Room, RoomOptions
 from inhabit.bridge.seat import MakeWorld, Seat
+from inhabit.bridge.snapshots import Snapshots
 
 WAITING_MAX = 256
 """Longest line; who comes after is told that the sidecar is busy."""
@@ -52,6 +53,8 @@ class Places:
         open_seat: Callable[[Seat], None],
         rooms: RoomOptions,
         moderate: Moderate = keep,
+        snapshots: Snapshots,
+        snapshot_every_s: float = 5.0,
     ):
         if max_sessions < 1:
             raise ValueError(f"Expected at least 1 session, got {max_sessions}")
@@ -62,6 +65,7 @@ class Places:
         self.max_sessions = max_sessions
         self._limits, self._lock, self._clock, self._open_seat = limits, lock, clock, open_seat
         self._room_options, self._moderate = rooms, moderate
+        self.snapshots, self._snapshot_every_s = snapshots, snapshot_every_s
         self._lasted_ns: deque[int] = deque(maxlen=LASTED_KEPT)
 
     @property
@@ -89,7 +93,10 @@ class Places:
 
     def open(self, name: str) -> Seat:
         """One more seat."""
-        seat = Seat(self.worlds[name], lock=self._lock, clock=self._clock, name=name)
+        seat = Seat(
+            self.worlds[name], lock=self._lock, clock=self._clock, name=name, snapshots=self.snapshots,
+            snapshot_every_s=self._snapshot_every_s,
+        )  # fmt: skip
         self.seats.append(seat)
         self._open_seat(seat)
         return seat

@@ -28,8 +28,18 @@ class Requests:
         self._waiting_max = waiting_max
         self._queue: deque[Waiting] = deque()
         self._doing = 0
-        self._newest = 0
+        self._newest = self._restored = 0
         self._answer: Packet | None = None
+
+    @property
+    def answered(self) -> tuple[int, Packet | None]:
+        """The newest request that was answered, and its answer."""
+        return (request_of(self._answer.message), self._answer) if self._answer is not None else (self._restored, None)
+
+    def restore(self, newest: int, answer: Packet | None) -> None:
+        """Go on where a session before this one was."""
+        self._newest = self._restored = newest
+        self._answer = answer
 
     @property
     def waiting(self) -> bool:

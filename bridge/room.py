@@ -23,6 +23,7 @@ from inhabit.bridge.people import Moderate, clean, colour_of, keep, unique
 from inhabit.bridge.requests import Waiting, request_of
 from inhabit.bridge.room_messages import Person, Wish
 from inhabit.bridge.session import Task
+from inhabit.bridge.snapshots import Snapshot
 from inhabit.bridge.votes import VoteBox, is_active
 from inhabit.bridge.world import WorldInfo
 
@@ -328,6 +329,22 @@ class Room:
             self.state, self.reason = "failed", clip_text(text)
             for member in self.members.values():
                 member.fail(text, incident)
+
+    def set_back(self, index: int, reason: str, now_ns: int) -> None:
+        """The world broke, and goes on from where it was saved last."""
+        self._doing, self._owner = None, None
+        self._begin_epoch(now_ns)
+        self._index, self._drawn = index, None
+        for member in self.members.values():
+            member.set_back(index, reason, now_ns)
+        self._tell("notice", None, reason, now_ns)
+
+    def snapshot(self) -> Snapshot | None:
+        """What is kept of the room beside its world."""
+        if self.state not in ("running", "paused") or self._doing is not None:
+            return None
+        paused = self.state == "paused"
+        return Snapshot(name=f"room-{self.name}", world=self.world, epoch=self.epoch, index=self._index, paused=paused)
 
     def close(self, reason: str) -> None:
         self.state, self.reason = "closed", clip_text(reason)

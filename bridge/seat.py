@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Event, RLock
@@ -17,12 +18,17 @@ from inhabit.bridge.errors import InhabitError, WorldError
 from inhabit.bridge.frames import Frame
 from inhabit.bridge.messages import Prompt, Reset, Restore, Save, Set, Step
 from inhabit.bridge.outbox import draw
-from inhabit.bridge.pacing import NS_PER_MS, Clock
+from inhabit.bridge.pacing import NS_PER_MS, NS_PER_S, Clock
 from inhabit.bridge.room import Room
 from inhabit.bridge.session import Session, Task
+from inhabit.bridge.snapshots import Snapshot, Snapshots
 from inhabit.bridge.world import World
 
 log = logging.getLogger(__name__)
+
+SET_BACKS_MAX = 3
+SET_BACK_WINDOW_NS = 60 * NS_PER_S
+"""So many failed ticks within this time are mended; one more, and the world has failed."""
 
 MakeWorld = Callable[[], World]
 Sitter = Session | Room
@@ -32,7 +38,16 @@ Sitter = Session | Room
 class Seat:
     """One place in the sidecar."""
 
-    def __init__(self, make_world: MakeWorld, *, lock: RLock, clock: Clock, name: str = ""):
+    def __init__(
+        self,
+        make_world: MakeWorld,
+        *,
+        lock: RLock,
+        clock: Clock,
+        name: str = "",
+        snapshots: Snapshots | None = None,
+        snapshot_every_s: float = 5.0,
+    ):
         self.name = name
         """Which of the sidecar's worlds it has."""
 
@@ -42,6 +57,9 @@ class Seat:
 
         self.failure: Exception | None = None
         """Why there is no world. Cleared, and tried again, for the next session."""
+
+        self.fatal = False
+        """An error of the device that only the end of the process cures."""
 
         self.news = Event()
         """Set when the thread should not sleep on."""
@@ -56,6 +74,11 @@ class Seat:
         self._turn_since_ns: int | None = None
         self._made = 0
         self._outdated = False
+        self._snapshots = snapshots or Snapshots()
+        self._snapshot_every_ns = round(snapshot_every_s * NS_PER_S)
+        self._snapshot_due_ns = 0
+        self._safe: tuple[int, bytes] | None = None
+        self._set_backs: deque[int] = deque()
 
     @property
     def hopeless(self) -> Exception | None:
@@ -96,7 +119,12 @@ class Seat:
         with self._lock:
             session = self.session
         try:
-            return self._prepare(session) or (session is not None and self._work(session))
+            if self._prepare(session):
+                return True
+            if isinstance(session, Session) and session.parting and session.state != "closed":
+                self._part(session)
+                return True
+            return session is not None and self._work(session)
         except Exception as error:  # the top of this thread: whatever a world raises must not end the sidecar
             self._break(session, error)
             return True
@@ -117,6 +145,7 @@ class Seat:
             broken.close()
         if session is not self._last:
             last, self._last = self._last, session
+            self._safe = None
             if last is not None and last.changed_world:
                 self.close()  # its settings must not be inherited
         with self._lock:
@@ -133,7 +162,48 @@ class Seat:
             return False
         with self._lock:
             session.world_ready(self._world.info, self._clock())
+        self._snapshot_due_ns = self._clock() + self._snapshot_every_ns
+        if isinstance(session, Session) and session.revival is not None:
+            self._revive(session, self._world, *session.revival)
         return True
+
+    def _revive(self, session: Session, world: World, snapshot: Snapshot, state: bytes) -> None:
+        """Bring a world to where a session before this one had it."""
+        try:
+            with self._slow():
+                world.restore(state)
+        except WorldError as error:
+            with self._lock:
+                session.close(f"the world could not be restored: {error}")
+            return
+        with self._lock:
+            session.revive(snapshot, session.epoch_seen, self._clock())
+
+    def _part(self, session: Session) -> None:
+        """Keep what is left of a session whose client is gone, then end it."""
+        self._keep(session)
+        with self._lock:
+            if session.parting:
+                session.close(session.parting)
+
+    def _keep(self, session: Sitter) -> None:
+        """Save the world, with what is needed to go on from there. A world that cannot save is let go."""
+        with self._lock:
+            snapshot = session.snapshot()
+        if snapshot is None or self._world is None:
+            return
+        begun_ns = self._clock()
+        try:
+            state = self._world.save()
+        except (WorldError, NotImplementedError) as error:
+            log.info("no snapshot of %s: %s", self.name, error)
+            self._snapshot_due_ns = 2**63 - 1
+            return
+        self._safe = (snapshot.index, state)
+        self._snapshots.put(snapshot, state)
+        # A save that takes long must not be felt: at most a fiftieth of the time goes into it.
+        now_ns = self._clock()
+        self._snapshot_due_ns = now_ns + max(self._snapshot_every_ns, 50 * (now_ns - begun_ns))
 
     def _work(self, session: Sitter) -> bool:
         with self._lock:
@@ -142,16 +212,42 @@ class Seat:
             return False
         world = self._world
         assert world is not None
+        ticks = task.message is None
         try:
             frame, state, note = self._carry_out(world, task)
-        except WorldError as error:
+            done_ns = self._clock()
+            drawn = None if frame is None else draw(world.info, frame)
+        except Exception as error:
+            if ticks and self._set_back(session, error):
+                return True
+            if not isinstance(error, WorldError):
+                raise
             with self._lock:
                 session.refuse(task, str(error))
             return True
-        done_ns = self._clock()
-        drawn = None if frame is None else draw(world.info, frame)
         with self._lock:
             session.done(task, done_ns, drawn=drawn, state=state, note=note)
+        if done_ns >= self._snapshot_due_ns:
+            self._keep(session)
+        return True
+
+    def _set_back(self, session: Sitter, error: Exception) -> bool:
+        """A tick failed: go on from the last saved state in a fresh world. False if that is not to be had any more."""
+        now_ns = self._clock()
+        while self._set_backs and now_ns - self._set_backs[0] > SET_BACK_WINDOW_NS:
+            self._set_backs.popleft()
+        if self._safe is None or len(self._set_backs) >= SET_BACKS_MAX or is_fatal(error):
+            return False
+        self._set_backs.append(now_ns)
+        incident = secrets.token_hex(4)
+        log.error("incident %s: a tick failed, the world is set back: %s", incident, error, exc_info=error)
+        index, state = self._safe
+        with self._slow():
+            self.close()
+            self._world = self._make_world()
+            self._world.restore(state)
+        with self._lock:
+            session.set_back(index, f"The world broke and was set back to frame {index}, incident {incident}", now_ns)
         return True
 
     def _carry_out(self, world: World, task: Task) -> tuple[Frame | None, bytes | None, str]:
@@ -178,6 +274,7 @@ class Seat:
         incident = secrets.token_hex(4)
         known = isinstance(error, InhabitError)
         log.error("incident %s: %s", incident, error, exc_info=None if known else error)
+        self.fatal = self.fatal or is_fatal(error)
         text = str(error) if known else f"The world broke, see incident {incident} in the sidecar's log"
         self._broken, self._world = self._world, None
         with self._lock:
@@ -195,3 +292,9 @@ class Seat:
             yield
         finally:
             self._busy_since_ns = None
+
+
+def is_fatal(error: Exception) -> bool:
+    """Does the device refuse all further work? A CUDA context with such an error has it for good."""
+    text = str(error)
+    return "CUDA error" in text and "out of memory" not in text

@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 from threading import Event, Thread, current_thread
 from types import TracebackType
 from typing import Self
@@ -20,6 +21,7 @@ from inhabit.bridge.people import Moderate, keep
 from inhabit.bridge.room import RoomOptions
 from inhabit.bridge.seat import MakeWorld, Seat
 from inhabit.bridge.sidecar import Sidecar
+from inhabit.bridge.snapshots import Snapshots
 from inhabit.bridge.transport import ServerTransport, ZmqServer
 
 log = logging.getLogger(__name__)
@@ -37,6 +39,10 @@ STOP_S = 2.0
 """How long stop() waits for each thread. One that hangs inside its world is left behind; it ends with the process."""
 
 
+class DeviceLostError(RuntimeError):
+    """The process must end: whoever looks after it starts another one."""
+
+
 class Server:
     """Serve worlds to clients, each session its own world.
 
@@ -49,6 +55,8 @@ class Server:
         lobby: name of a room that all who name no other go to; "" gives each a world of their own.
         name: what clients call the world that make_world makes.
         worlds: further ones that clients may choose, by name.
+        snapshots: folder in which sessions survive this process; None keeps those only that lost their connection.
+        snapshot_every_s: how often a session is written there.
         keys: who may connect, and as what; without them only this machine can.
         moderate: looks at every chat line and prompt of a room, see people.py.
     """
@@ -68,12 +76,15 @@ class Server:
         name: str = "world",
         worlds: Mapping[str, MakeWorld] | None = None,
         keys: KeyStore | None = None,
+        snapshots: Path | None = None,
+        snapshot_every_s: float = 5.0,
     ):
         limits = msgspec.structs.replace(limits or Limits(), hang_ms=round(hang_after_s * 1000))
         self._bind, self._clock, self._keys = bind, clock, keys
         self._sidecar = Sidecar(
             make_world, max_sessions=max_sessions, limits=limits, clock=clock, open_seat=self._open_seat, rooms=rooms,
             lobby=lobby, moderate=moderate, name=name, worlds=worlds,
+            snapshots=Snapshots(snapshots), snapshot_every_s=snapshot_every_s,
             authorise=(lambda user: LOCAL) if keys is None else partial(_authorise, keys),
         )  # fmt: skip
         self._transport: ServerTransport | None = None
@@ -106,6 +117,8 @@ class Server:
             # Short waits: on Windows a longer one would not let Ctrl-C through.
             while failure is None and not self._stopping.wait(IDLE_S):
                 failure = first.hopeless
+                if any(seat.fatal for seat in self._sidecar.seats):
+                    raise DeviceLostError("The device refuses all further work, only a new process has a new one")
         finally:
             self.stop()
         if failure is not None:

@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 
 from inhabit.bridge import messages as wire
-from inhabit.bridge.codec import Packet, Part
+from inhabit.bridge.codec import Packet, Part, decode_from_server, encode
 from inhabit.bridge.controls import IDLE, Controls
 from inhabit.bridge.fields import Limits, Mode, Role, WireControls
 from inhabit.bridge.inputs import NOTHING_ANSWERED, Answered, InputLatch, from_wire
@@ -28,13 +28,20 @@ from inhabit.bridge.order import NOT_IN_MODE, SERVER_TABLE, SessionState
 from inhabit.bridge.outbox import Drawn, FrameSlot, sound_kept_bytes
 from inhabit.bridge.pacing import NS_PER_MS, Schedule
 from inhabit.bridge.requests import Requests, Waiting, request_of
+from inhabit.bridge.snapshots import Snapshot, hash_of
 from inhabit.bridge.world import WorldInfo
+
+ANSWER_BYTES = 32 * 1024 * 1024
+"""Largest answer that a snapshot keeps, for a client that asks again."""
 
 BAD_MESSAGES_MAX = 32
 """Bad messages after which a session is closed."""
 
-RECONNECT_NS = 2_000 * NS_PER_MS
-"""A session whose connection broke waits this long for a HELLO with its secret."""
+RECONNECT_NS = 1_400 * NS_PER_MS
+"""A session whose connection broke keeps its place this long; then a snapshot is all that is left of it."""
+
+WANTED_NS = 1_900 * NS_PER_MS
+"""A silent session keeps its place this long while others wait for one."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,9 +87,21 @@ class Session:
         self.reason = ""
         self.epoch = 0
         self.routes = Routes()
+        self.world = ""
+        """Which of the sidecar's worlds it is in."""
+
+        self.revival: tuple[Snapshot, bytes] | None = None
+        """What the world shall be restored from before anything else."""
+
+        self.epoch_seen = hello.epoch
+        self.parting = ""
+        """Why the session is about to end for want of a client: its world is saved first."""
+
+        self._resumed = ""
         self.changed_world = False
         """SET, PROMPT or RESTORE touched the world: the next session must not inherit it."""
 
+        self._greeted = False
         self._told: SessionState | None = None
         self._info: WorldInfo | None = None
         self._schedule: Schedule | None = None
@@ -108,6 +127,8 @@ class Session:
             self.routes.vid = route
             self._say_state()
         else:
+            if self._greeted:
+                self._resumed = "live"
             self.routes.ctl = route
             self._greet()
 
@@ -199,9 +220,42 @@ class Session:
             self.state = "ready"
             self._greet()
 
+    def revive(self, snapshot: Snapshot, epoch_seen: int, now_ns: int) -> None:
+        """The world is where the snapshot was: go on from there, in an epoch above all that the client has seen."""
+        self.epoch = max(snapshot.epoch, epoch_seen)
+        self._begin_epoch(now_ns)
+        self._index, self._resumed, self.changed_world = snapshot.index, "snapshot", True
+        self._slot.resume(snapshot.sent)
+        self._requests.restore(snapshot.request, decode_from_server(snapshot.answer) if snapshot.answer else None)
+        self.state = "paused" if snapshot.paused else "running"
+        self.reason = f"restored as it was at frame {snapshot.index}"
+        self._greet()
+
+    def set_back(self, index: int, reason: str, now_ns: int) -> None:
+        """The world broke, and goes on from where it was saved last, in a new epoch."""
+        if self.state in ("failed", "closed"):
+            return
+        self._doing = None
+        self._begin_epoch(now_ns)
+        self._index, self.reason = index, clip_text(reason)
+        self._say_state()
+
+    def snapshot(self) -> Snapshot | None:
+        """What is kept of this session beside its world; None when there is nothing worth keeping."""
+        if self.state not in ("running", "paused") or self._doing is not None:
+            return None
+        request, answer = self._requests.answered
+        keeps = answer is not None and sum(map(len, answer.payload)) <= ANSWER_BYTES
+        parts = tuple(bytes(part) for part in encode(answer.message, *answer.payload)) if answer and keeps else ()
+        return Snapshot(
+            name=self.identity.hex(), secret_hash=hash_of(self._secret), user=self.user, world=self.world,
+            mode=self.mode, role=self.role, client=self.client, epoch=self.epoch, index=self._index,
+            paused=self.state == "paused", sent=self._slot.sent, request=request, answer=parts,
+        )  # fmt: skip
+
     def next_task(self, now_ns: int) -> Task | None:
         """What the world shall do now; done(), refuse() or fail() must follow. None: nothing before `due_ns`."""
-        if self._doing is not None or self.state == "loading":
+        if self._doing is not None or self.state == "loading" or self.parting:
             return None
         while (waiting := self._requests.next()) is not None:
             self._doing = self._judge(waiting, now_ns)
@@ -220,7 +274,9 @@ class Session:
     @property
     def due_ns(self) -> int | None:
         """When the next tick of the world's own clock is due, None when it stands still."""
-        ticking = self.mode == "free" and self.state == "running" and self._schedule is not None
+        # While its connection is broken, a world of one's own waits.
+        present = self.routes.ctl is not None
+        ticking = self.mode == "free" and self.state == "running" and self._schedule is not None and present
         return self._schedule.due_ns if ticking and self._schedule else None
 
     def _judge(self, waiting: Waiting, now_ns: int) -> Task | None:
@@ -346,12 +402,13 @@ class Session:
         self._tick, self._busy_ms = tick, busy_ms
         self._say_state()
 
-    def expired(self, now_ns: int) -> str | None:
-        """Why this session is over for want of a client, None while it is not."""
+    def expired(self, now_ns: int, *, wanted: bool = False) -> str | None:
+        """Why this session is over for want of a client, None while it is not. `wanted`: others wait for its place."""
         if self.routes.ctl is None and now_ns - self._gone_ns > RECONNECT_NS:
             return "the connection broke and did not come back"
         silent_ms = (now_ns - self._heard_ns) // NS_PER_MS
-        if self.mode != "lockstep" and 0 < self._limits.lease_ms < silent_ms:
+        lease_ms = min(self._limits.lease_ms, WANTED_NS // NS_PER_MS) if wanted else self._limits.lease_ms
+        if self.mode != "lockstep" and 0 < lease_ms < silent_ms:
             return f"no message for {silent_ms / 1000:.1f} s"
         return None
 
@@ -369,11 +426,13 @@ class Session:
 
     def _greet(self) -> None:
         if self._info is not None:
+            self._greeted = True
             limits = self._limits if self.mode != "lockstep" else _lockstep(self._limits)
             self._say(
                 wire.Welcome(
                     session=self.identity, secret=self._secret, boot=self._boot, mode=self.mode, epoch=self.epoch,
-                    world=self._info, limits=limits, role=self.role, **self._welcome_more(),
+                    world=self._info, limits=limits, role=self.role, resumed=self._resumed,
+                    request=self._requests.answered[0], **self._welcome_more(),
                 )
             )  # fmt: skip
         self._say_state()

@@ -26,12 +26,14 @@ from inhabit.bridge.quotas import Meter
 from inhabit.bridge.room import RoomOptions
 from inhabit.bridge.seat import MakeWorld, Seat
 from inhabit.bridge.session import Session
+from inhabit.bridge.snapshots import Snapshots
 
 log = logging.getLogger(__name__)
 
 MONITORS_MAX = 4
 MONITOR_LEASE_NS = 3_000 * NS_PER_MS
 METERS_MAX = 4096
+CLOSED = Error(code="closed", message="Expected a living session and its secret")
 RANKS = {"viewer": 0, "player": 1, "admin": 2}
 
 
@@ -75,12 +77,15 @@ class Sidecar:
         name: str = "world",
         worlds: Mapping[str, MakeWorld] | None = None,
         authorise: Callable[[str], Grant | None] = lambda user: LOCAL,
+        snapshots: Snapshots | None = None,
+        snapshot_every_s: float = 5.0,
     ):
         self.lock = RLock()
         self._limits, self._clock, self._lobby, self._authorise = limits or Limits(), clock, lobby, authorise
         self.places = Places(
             {name: make_world, **(worlds or {})}, max_sessions=max_sessions, limits=self._limits, lock=self.lock,
             clock=clock, open_seat=open_seat, rooms=rooms or RoomOptions(), moderate=moderate,
+            snapshots=snapshots or Snapshots(), snapshot_every_s=snapshot_every_s,
         )  # fmt: skip
         self._boot = secrets.token_bytes(ID_BYTES)
         self._sessions: dict[bytes, Session] = {}
@@ -185,10 +190,13 @@ class Sidecar:
             return
         if hello.session:
             session = self._sessions.get(hello.session)
-            if session is None or not session.owns(hello.secret) or session.user != user:
-                self._reply(route, Error(code="closed", message="Expected a living session and its secret"))
-                return
-            self._bind(session, hello, route, now_ns)
+            if session is not None and session.owns(hello.secret) and session.user == user:
+                session.parting = ""
+                self._bind(session, hello, route, now_ns)
+            elif hello.channel == "ctl" and session is None:
+                self._welcome(hello, route, now_ns, user, grant)
+            else:
+                self._reply(route, CLOSED)
         elif route in self.places.line:
             self.places.line[route].heard_ns = now_ns
         else:
@@ -200,7 +208,12 @@ class Sidecar:
         if 0 < grant.quota.sessions <= sessions:
             self._reply(route, Error(code="quota", message=f"Expected at most {sessions} sessions with this key"))
             return
-        session = self._join(hello, now_ns) if self._room_of(hello) else self._admit(hello, now_ns)
+        if self._room_of(hello):
+            session = self._join(hello, now_ns)
+        elif hello.session:
+            session = self._revive(hello, now_ns, user)
+        else:
+            session = self._admit(hello, now_ns)
         if isinstance(session, Session):
             session.user = user
             self._sessions[session.identity] = session
@@ -236,8 +249,26 @@ class Sidecar:
         if isinstance(seat, Error):
             return seat
         session = Session(hello, now_ns=now_ns, **self._credentials())
+        session.world = seat.name
         seat.sit(session)
         log.info("session %s: %r plays %s, mode %s", _short(session), hello.client, seat.name, hello.mode)
+        return session
+
+    def _revive(self, hello: Hello, now_ns: int, user: str) -> Session | Error:
+        """A place for a session that has lost its own, or whose sidecar died: it goes on from its last snapshot."""
+        kept = self.places.snapshots.get(hello.session.hex())
+        if kept is None or not kept[0].opened_by(hello.secret, user) or kept[0].world not in self.places.worlds:
+            return CLOSED
+        snapshot = kept[0]
+        hello = replace(hello, mode=snapshot.mode, role=snapshot.role, world=snapshot.world)
+        seat = self._seat_for(hello, now_ns)
+        if isinstance(seat, Error):
+            return seat
+        credentials = self._credentials() | {"identity": hello.session, "secret": hello.secret}
+        session = Session(hello, now_ns=now_ns, **credentials)
+        session.world, session.revival = seat.name, kept
+        seat.sit(session)
+        log.info("session %s: %r comes back to frame %d", _short(session), hello.client, snapshot.index)
         return session
 
     def _join(self, hello: Hello, now_ns: int) -> Session | Error:
@@ -339,10 +370,18 @@ class Sidecar:
         for seat in self.seats:
             if seat.session is not None:
                 seat.session.beat(seat.turns, seat.busy_ms(now_ns), now_ns)
+        wanted = bool(self.places.line)
         for session in self._sessions.values():
-            expired = session.expired(now_ns)
-            if expired is not None:
+            expired = session.expired(now_ns, wanted=wanted)
+            if expired is None or session.parting:
+                continue
+            if isinstance(session, Member) or session.state in ("loading", "failed"):
                 session.close(expired)
+            else:
+                session.parting = expired  # its world is saved first, by the thread that owns it
+        for seat in self.seats:
+            if isinstance(seat.session, Session) and seat.session.parting:
+                seat.news.set()
         for route, monitor in list(self._monitors.items()):
             if now_ns - monitor.heard_ns > MONITOR_LEASE_NS:
                 del self._monitors[route]
@@ -363,6 +402,8 @@ class Sidecar:
     def _remove(self, session: Session, now_ns: int) -> None:
         log.info("session %s: over, %s", _short(session), session.reason or "the client said BYE")
         del self._sessions[session.identity]
+        if not session.parting:  # who said BYE does not come back
+            self.places.snapshots.drop(session.identity.hex())
         for route in [route for route, owner in self._by_route.items() if owner is session]:
             del self._by_route[route]
         if isinstance(session, Member):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import tempfile
 import threading
 import time
 from collections import deque
@@ -71,7 +72,7 @@ class SupervisorStatus:
     started again; failed: given up, see `reason`."""
 
     endpoint: str
-    """Where clients connect; empty while there is nobody. Another one after each start."""
+    """Where clients connect; empty while there is nobody. The same after each restart, if it is still free."""
 
     pid: int | None
     reason: str
@@ -110,6 +111,8 @@ class Supervisor:
         self._deaths: deque[int] = deque()
         self._since_ns = self._until_ns = 0
         self._restarts = 0
+        self._listened = ""
+        self._snapshots: tempfile.TemporaryDirectory[str] | None = None
 
     @property
     def endpoint(self) -> str:
@@ -120,7 +123,9 @@ class Supervisor:
         """Start the sidecar. Returns at once; poll() tells when it listens."""
         if self._state in ("stopped", "failed"):
             self._deaths.clear()
-            self._reason, self._restarts = "", 0
+            self._reason, self._restarts, self._listened = "", 0, ""
+            self._forget_snapshots()
+            self._snapshots = tempfile.TemporaryDirectory(prefix="inhabit-")
             self._spawn()
 
     def poll(self) -> SupervisorStatus:
@@ -164,6 +169,7 @@ class Supervisor:
                 child.wait(5.0)
             child.close()
             self._log = tuple(child.log)
+        self._forget_snapshots()
 
     def __enter__(self) -> Self:
         self.start()
@@ -178,10 +184,22 @@ class Supervisor:
         # Linux delivers the parent's death when the *thread* that started the child ends: only the main one will do.
         in_main = threading.current_thread() is threading.main_thread()
         self._child = Child(
-            [*self._program, *self._arguments, "--parent", "pipe+signal" if in_main else "pipe"],
+            [*self._program, *self._arguments, *self._heritage(), "--parent", "pipe+signal" if in_main else "pipe"],
         )
         self._state = "starting"
         self._since_ns = self._clock()
+
+    def _heritage(self) -> list[str]:
+        """What a new sidecar gets from the one before: its sessions and, if it is free, its address."""
+        inherited = ["--again", self._listened] if self._listened else []
+        if self._snapshots is not None and "--snapshots" not in self._arguments:
+            inherited += ["--snapshots", self._snapshots.name]
+        return inherited
+
+    def _forget_snapshots(self) -> None:
+        if self._snapshots is not None:
+            self._snapshots.cleanup()
+            self._snapshots = None
 
     def _watch(self, child: Child, now_ns: int) -> None:
         """Look after a process that lives."""
@@ -199,7 +217,7 @@ class Supervisor:
     def _look_for_endpoint(self, child: Child, now_ns: int) -> None:
         for event in tuple(child.events):
             if event["event"] == "listening" and isinstance(event.get("endpoint"), str):
-                self._endpoint = event["endpoint"]
+                self._endpoint = self._listened = event["endpoint"]
                 self._monitor = Monitor(ZmqClient(self._endpoint, ("ctl",)), now_ns)
                 return
         if now_ns - self._since_ns > self._patience.listen_s * NS_PER_S:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -19,11 +20,15 @@ from inhabit.bridge.errors import InhabitError
 from inhabit.bridge.keys import KeyStore, default_folder
 from inhabit.bridge.people import Moderate, keep, without
 from inhabit.bridge.room import RoomOptions
-from inhabit.bridge.server import Server
+from inhabit.bridge.server import DeviceLostError, Server
+from inhabit.bridge.transport import BindError
 from inhabit.bridge.world import World
 from inhabit.worldmodel.catalog import DEFAULT_PACK, open_world
 
 SWITCH_INTERVAL_S = 0.0005
+DEVICE_LOST_EXIT = 70
+"""Exit code after which another process may do better."""
+
 FILES = 8192
 """Files and sockets that the sidecar may have open, where the system lets it."""
 
@@ -64,6 +69,15 @@ class Options:
     banned_words: Path | None = None
     """A file with words, one a line, that chat and prompts in rooms must not have."""
 
+    snapshots: Path | None = None
+    """A folder in which sessions survive this process: a sidecar that is started again with it goes on from there."""
+
+    snapshot_every_s: float = 5.0
+    """How often each session is written there."""
+
+    again: str = ""
+    """The endpoint of a sidecar before this one: listen there if it is free, so that its clients find this one."""
+
     parent: Literal["none", "pipe", "pipe+signal"] = "none"
     """Who looks after this process. "pipe": stop when standard input closes. "pipe+signal": on Linux, also when the
     thread that started it ends, even if the world hangs."""
@@ -79,17 +93,34 @@ def run(options: Options) -> None:
 
     _raise_file_limit()
     keys = KeyStore(options.keys_folder or default_folder()) if options.keys or options.keys_folder else None
-    server = Server(
-        partial(_open, options.world, options), bind=options.bind, max_sessions=options.max_sessions,
-        hang_after_s=options.hang_after_s, rooms=RoomOptions(steering=options.steering), lobby=options.lobby,
-        moderate=_moderation(options), name=name_of(options.world), keys=keys,
-        worlds={name_of(spec): partial(_open, spec, options) for spec in options.also},
-    ).start()  # fmt: skip
+    server = _start(options, keys)
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
     if options.parent != "none":
         Thread(target=_stop_at_end_of_input, args=(server,), daemon=True).start()
     print(json.dumps({"event": "listening", "endpoint": server.endpoint, "pid": os.getpid()}), flush=True)
-    server.serve_forever()
+    try:
+        server.serve_forever()
+    except DeviceLostError as error:
+        print(f"inhabit: {error}", file=sys.stderr)
+        sys.exit(DEVICE_LOST_EXIT)
+
+
+def _start(options: Options, keys: KeyStore | None) -> Server:
+    """Listen, where a sidecar before this one did if possible."""
+    if options.again:
+        with contextlib.suppress(BindError):
+            return _server(options, keys, options.again).start()
+    return _server(options, keys, options.bind).start()
+
+
+def _server(options: Options, keys: KeyStore | None, bind: str) -> Server:
+    return Server(
+        partial(_open, options.world, options), bind=bind, max_sessions=options.max_sessions,
+        hang_after_s=options.hang_after_s, rooms=RoomOptions(steering=options.steering), lobby=options.lobby,
+        moderate=_moderation(options), name=name_of(options.world), keys=keys,
+        worlds={name_of(spec): partial(_open, spec, options) for spec in options.also},
+        snapshots=options.snapshots, snapshot_every_s=options.snapshot_every_s,
+    )  # fmt: skip
 
 
 def name_of(spec: str) -> str:
