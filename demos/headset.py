@@ -30,7 +30,7 @@ from inhabit.bridge.errors import InhabitError
 from inhabit.bridge.supervisor import Supervisor
 
 FILM_HZ = 20.0  # what Monado's compositor without a display does
-HOLD_S = 0.7
+HOLD_S, SEED = 0.7, 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +87,7 @@ def record(options: Options, shown: HeadsetOptions) -> None:
     with (
         Supervisor(["serve", options.world]) as sidecar,
         Headset(shown) as headset,
-        LiveWorld(sidecar.wait_until_listening()) as world,
+        LiveWorld(sidecar.wait_until_listening(), seed=SEED) as world,
         Film(options.out, FILM_HZ) as film,
     ):
         loop = HeadsetLoop(headset, world)

@@ -1,0 +1,104 @@
+"""Every demo runs as its first lines say, without a screen, and what it writes shows the world."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+DEMOS = Path(__file__).parents[2] / "demos"
+NAMES = {path.stem for path in DEMOS.glob("*.py")} - {"__init__", "scenery"}
+
+
+def run(name: str, *arguments: object, code: int = 0, timeout_s: float = 120.0) -> str:
+    environment = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY")}
+    environment |= {"SDL_AUDIODRIVER": "dummy", "PYGAME_HIDE_SUPPORT_PROMPT": "1"}
+    command = [sys.executable, "-m", f"inhabit.demos.{name}", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, env=environment)
+    assert done.returncode == code, done.stderr
+    return done.stdout if not code else done.stderr
+
+
+def picture(path: Path) -> np.ndarray:
+    return np.asarray(Image.open(path).convert("RGB")).astype(int)
+
+
+def moments(path: Path) -> np.ndarray:
+    """The six pictures of a page, (6, height, width, 3)."""
+    page = picture(path)
+    height, width = page.shape[0] // 2, page.shape[1] // 3
+    return np.stack([page[y : y + height, x : x + width] for y in (0, height) for x in (0, width, 2 * width)])
+
+
+def bright(pixels: np.ndarray) -> np.ndarray:
+    """Where something is as bright as the toy's square and as nothing else."""
+    return pixels.max(-1) > 90
+
+
+def test_every_demo_is_short():
+    assert all(len(path.read_text().splitlines()) <= 150 for path in DEMOS.glob("*.py"))
+
+
+def needs_opengl() -> None:
+    pytest.importorskip("moderngl", reason="moderngl is not installed")
+    from inhabit.bindings.view import headless_context
+    from inhabit.bridge.errors import InhabitError
+
+    try:
+        headless_context().release()
+    except InhabitError as error:
+        pytest.skip(str(error))
+
+
+@pytest.mark.slow
+def test_the_screen_shows_the_world_inside_the_room(tmp_path):
+    needs_opengl()
+    out = tmp_path / "screen.png"
+    assert "frames of toy" in run("screen", "toy", "--headless", "--seconds", 2, "--out", out)
+    shots = moments(out)
+    assert shots.shape[1:3] == (720, 1280)
+    for shot in shots:
+        middle = bright(shot[100:500, 300:980])
+        assert 20 < middle.sum() < 20_000  # the square on the screen, and the screen is a part of the room
+    assert np.abs(shots[0] - shots[2]).mean() > 1  # the camera goes round
+
+
+@pytest.mark.slow
+def test_the_screen_may_be_a_film(tmp_path):
+    needs_opengl()
+    import av
+
+    out = tmp_path / "screen.mp4"
+    run("screen", "toy", "--headless", "--seconds", 1, "--out", out)
+    with av.open(str(out)) as film:
+        assert sum(1 for _ in film.decode(video=0)) == 30
+
+
+@pytest.mark.slow
+@pytest.mark.openxr
+@pytest.mark.parametrize("mode", ["screen", "inhabit"])
+def test_the_headset_shows_the_world_to_both_eyes(tmp_path, mode):
+    pytest.importorskip("xr", reason="pyopenxr is not installed")
+    from inhabit.bindings.headset.monado import monado_missing
+
+    if reason := monado_missing():
+        pytest.skip(reason)
+    out = tmp_path / "headset.png"
+    assert f", {mode}" in run("headset", "toy", "--mode", mode, "--headless", "--seconds", 2, "--out", out)
+    for shot in moments(out):
+        left, right = np.split(shot, 2, axis=1)
+        assert bright(left).sum() > 20
+        assert bright(right).sum() > 20
+        assert abs(int(bright(left).sum()) - int(bright(right).sum())) < 0.5 * bright(left).sum()
+
+
+@pytest.mark.slow
+def test_a_wrong_file_name_is_one_clear_line(tmp_path):
+    needs_opengl()
+    told = run("screen", "toy", "--headless", "--out", tmp_path / "screen.gif", code=1)
+    assert told.strip().splitlines()[-1].startswith("inhabit: Expected a file that ends in .mp4 or .png, got ")
