@@ -221,7 +221,6 @@ class Link:
             case wire.Pong():
                 self.round_trip_ns = max(0, now_ns - message.t_ns)
             case wire.Bye():
-                self._identity = self._secret = b""
                 self._end("lost", f"The sidecar ended the session: {message.reason or 'no reason given'}")
 
     def connection(self, channel: Channel, what: Literal["up", "down", "refused"], now_ns: int) -> None:

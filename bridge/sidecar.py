@@ -93,6 +93,7 @@ class Sidecar:
         self._monitors: dict[Hashable, Monitor] = {}
         self._meters: dict[Hashable, Meter] = {}
         self._replies: list[tuple[Hashable, Message]] = []
+        self._stopping = False
 
     @property
     def seats(self) -> list[Seat]:
@@ -325,8 +326,9 @@ class Sidecar:
             return [Outgoing(route, encode(message)) for route, message in replies] + messages
 
     def close(self, reason: str) -> None:
-        """End all sessions; outgoing() then has the farewells."""
+        """End all sessions; outgoing() then has the farewells. Snapshots stay for a sidecar after this one."""
         with self.lock:
+            self._stopping = True
             for session in self._sessions.values():
                 session.close(reason)
             self._replies += [(route, Bye(reason=reason)) for route in (*self._monitors, *self.places.line)]
@@ -402,7 +404,7 @@ class Sidecar:
     def _remove(self, session: Session, now_ns: int) -> None:
         log.info("session %s: over, %s", _short(session), session.reason or "the client said BYE")
         del self._sessions[session.identity]
-        if not session.parting:  # who said BYE does not come back
+        if not session.parting and not self._stopping:  # who said BYE does not come back
             self.places.snapshots.drop(session.identity.hex())
         for route in [route for route, owner in self._by_route.items() if owner is session]:
             del self._by_route[route]

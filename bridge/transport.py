@@ -40,6 +40,9 @@ SEND_QUEUE_MESSAGES = 64
 RECEIVE_QUEUE_MESSAGES = 256
 SOCKET_BUFFER_BYTES = 256 * 1024
 LINGER_MS = 200
+BACKLOG = 1024
+"""Connections that may wait to be accepted: a crowd of half-open ones must not keep a player out."""
+
 ZAP_DOMAIN = "inhabit"
 
 EVENTS_UP = zmq.EVENT_HANDSHAKE_SUCCEEDED
@@ -129,6 +132,7 @@ class ZmqServer:
             self._socket.setsockopt_string(zmq.CURVE_SECRETKEY, pair.secret)
             self._socket.setsockopt_string(zmq.ZAP_DOMAIN, ZAP_DOMAIN)
         self._socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
+        self._socket.setsockopt(zmq.BACKLOG, BACKLOG)
         self._socket.setsockopt(zmq.MAXMSGSIZE, SERVER_PART_BYTES)
         try:
             self._socket.bind(bind)

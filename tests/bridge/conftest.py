@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -86,3 +90,33 @@ def served() -> Iterator[Server]:
     """Toy worlds behind real sockets."""
     with Server(ToyWorld) as server:
         yield server
+
+
+def _neighbour(name: str) -> ModuleType:
+    """A module beside this file, however pytest was started."""
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def proxied() -> Iterator[Callable[[str], Any]]:
+    """Puts a proxy that can stall, cut and narrow before an endpoint."""
+    proxies = []
+
+    def put(endpoint: str) -> Any:
+        proxies.append(_neighbour("chaos").Proxy(endpoint))
+        return proxies[-1]
+
+    yield put
+    for proxy in proxies:
+        proxy.close()
+
+
+@pytest.fixture
+def faulty() -> tuple[str, str]:
+    """The program whose worlds break on purpose, for a Supervisor."""
+    return (sys.executable, str(Path(__file__).with_name("faulty_sidecar.py")))
