@@ -212,13 +212,14 @@ class TakeCover:
         """Does the world know when a life ends? One step ahead, on held-out episodes."""
         from inhabit.worldmodel.dreams.dreams import DreamConfig, tempered_engine
         from inhabit.worldmodel.evaluate.endings import measure_endings, measure_rewards, read_heads
-        from inhabit.worldmodel.evaluate.reality import take
+        from inhabit.worldmodel.evaluate.reality import hold, take
         from inhabit.worldmodel.pack import load_pack
         from inhabit.worldmodel.train.autoencoder import encode_all
         from inhabit.worldmodel.train.footage import load_footage
 
         footage = load_footage(self.recording)
-        held = take(footage, footage.held_out) if footage.held_out.any() else footage
+        kept = take(footage, footage.held_out) if footage.held_out.any() else footage
+        held = hold(kept, np.ones(len(kept), bool))
         pack = load_pack(self.out / "world-1")
         engine = tempered_engine(pack, DreamConfig(device=self.config.device))
         latents = encode_all(engine.autoencoder, held, engine.device)
