@@ -2,31 +2,52 @@
 
     python -m inhabit.demos.play                   the square that needs no model
     python -m inhabit.demos.play doom-center       a neural world
-    python -m inhabit.demos.play WORLD clip.mp4    no window: a script plays, the clip shows it
+    python -m inhabit.demos.play --headless --seconds 10 --out clip.mp4
 
-`inhabit play` is this with options.
+`inhabit play` is this with options. Headless, a script plays, and a contact sheet lies beside the clip.
 """
 
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
+
+import tyro
 
 from inhabit.bindings import window
 from inhabit.bindings.window import Connection, Pane, PlayLoop, WindowOptions
+from inhabit.bridge.errors import InhabitError
 from inhabit.bridge.supervisor import Supervisor
 
 
-def main(world: str = "toy", clip: str = "") -> None:
-    """Play a world until Escape is pressed twice, or record a clip of ten seconds."""
-    if clip:
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    world: Annotated[str, tyro.conf.Positional] = "toy"
+    """What `inhabit serve` takes: "toy", a pack, "doom:SCENARIO"."""
+
+    headless: bool = False
+    """Open no window: a script plays."""
+
+    seconds: float = 10.0
+    """Length of the headless clip, s of the world's time."""
+
+    out: Path = Path("clip.mp4")
+    """The headless clip."""
+
+
+def main(options: Options) -> None:
+    """Play a world until Escape is pressed twice, or record a clip."""
+    if options.headless:
         window.use_dummy_display()
-    sidecar = Supervisor(["serve", world])  # a child process: `inhabit serve WORLD`, started again when it dies
-    pane = Pane(Connection(world, supervisor=sidecar))  # a world in a part of the window; two panes compare two worlds
-    loop = PlayLoop([pane], WindowOptions(title=f"{world} - Inhabit", statistics=True))
-    if clip:
-        sheet = window.record(loop, window.HeadlessOptions(seconds=10, out=Path(clip)), progress=lambda seconds: None)
-        print(f"{clip} and {sheet}")
+    sidecar = Supervisor(["serve", options.world])  # a child process: `inhabit serve WORLD`, started again when it dies
+    pane = Pane(Connection(options.world, supervisor=sidecar))  # a part of the window; two panes compare two worlds
+    loop = PlayLoop([pane], WindowOptions(title=f"{options.world} - Inhabit", statistics=True))
+    if options.headless:
+        wanted = window.HeadlessOptions(seconds=options.seconds, out=options.out)
+        sheet = window.record(loop, wanted, progress=lambda seconds: None)
+        print(f"{options.out} and {sheet}")
         return
     # run() would do the same; turn by turn there is room for something of your own.
     try:
@@ -39,4 +60,7 @@ def main(world: str = "toy", clip: str = "") -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:3])
+    try:
+        main(tyro.cli(Options, description=__doc__))
+    except InhabitError as error:
+        sys.exit(f"inhabit: {error}")

@@ -98,6 +98,26 @@ def test_the_headset_shows_the_world_to_both_eyes(tmp_path, mode):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("steering", ["driver", "vote"])
+def test_the_crowd_moves_one_world_together(tmp_path, steering):
+    out = tmp_path / "crowd.png"
+    told = run("crowd", "toy", "--bots", 4, "--steering", steering, "--headless", "--seconds", 5, "--out", out)
+    assert "5 people in the room" in told
+    shots = moments(out)
+    squares = {tuple(np.nonzero(bright(shot[:, :700]).any(0))[0][[0, -1]]) for shot in shots}
+    assert len(squares) > 1  # somebody moved it
+    roster = [bright(shot[:, 720:]).sum() for shot in shots]
+    assert max(roster) > 500  # names are there
+
+
+@pytest.mark.slow
+def test_play_records_a_clip(tmp_path):
+    out = tmp_path / "clip.mp4"
+    assert str(out) in run("play", "toy", "--headless", "--seconds", 1, "--out", out)
+    assert picture(out.with_suffix(".png")).max() > 100
+
+
+@pytest.mark.slow
 def test_a_wrong_file_name_is_one_clear_line(tmp_path):
     needs_opengl()
     told = run("screen", "toy", "--headless", "--out", tmp_path / "screen.gif", code=1)
