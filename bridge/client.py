@@ -6,11 +6,12 @@ Both are single-threaded and do their work while they are called. What they say 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Literal, Self
 
+from inhabit.bridge.beginnings import split_picture
 from inhabit.bridge.codec import Packet, WireError, decode_from_server, encode
 from inhabit.bridge.controls import Controls
 from inhabit.bridge.errors import LocalProtocolError, RemoteProtocolError, WorldError
@@ -159,7 +160,8 @@ class RemoteWorld:
         self.info: WorldInfo = self._line.link.info
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Frame:
-        answer = self._ask(Reset, seed=seed, options=options or {}, t_ns=self._line.clock())
+        plain, part = split_picture(options or {})
+        answer = self._ask(Reset, *([part] if part else []), seed=seed, options=plain, t_ns=self._line.clock())
         self._begun = True
         return self._frame(answer)
 
@@ -242,6 +244,7 @@ class LiveWorld:
         client: our name in the sidecar's log.
         timeout_s: how long a sidecar may take to answer at all, seconds. Loading a world may take longer.
         seed: of the first episode, which begins by itself.
+        options: of that episode, as reset() takes them.
         room: name of a shared world to join, letters, digits, "_" and "-"; "" for a world of one's own.
         name: what the others in the room call us.
         world: a name out of the sidecar's list; "" for its first one.
@@ -255,6 +258,7 @@ class LiveWorld:
         client: str = "inhabit",
         timeout_s: float = 30.0,
         seed: int | None = None,
+        options: Mapping[str, Any] | None = None,
         room: str = "",
         name: str = "",
         role: Role = "player",
@@ -265,6 +269,7 @@ class LiveWorld:
         self.endpoint = endpoint
         self._place = Place(room=room, name=name, role=role, takes=("rooms", "queue"), world=world)
         self._client, self._timeout_s, self._seed = client, timeout_s, seed
+        self._begin, self._begin_part = split_picture(options or {})
         self._connect, self._clock = connect, clock
         self._info: WorldInfo | None = None
         self._latency_ms, self._server_ms, self._arrivals = Recent(), Recent(), deque[int](maxlen=512)
@@ -331,9 +336,14 @@ class LiveWorld:
             self._line.pump()
         return frame
 
-    def reset(self, seed: int | None = None) -> None:
-        """Begin a new episode; frames of it carry a higher epoch."""
-        self._request(Reset, seed=seed)
+    def reset(self, seed: int | None = None, *, options: Mapping[str, Any] | None = None) -> None:
+        """Begin a new episode; frames of it carry a higher epoch.
+
+        Options are the world's own, such as {"image": bytes of a PNG file} to begin in a picture. Raises WorldError
+        for a picture that cannot be sent.
+        """
+        plain, part = split_picture(options or {})
+        self._request(Reset, *([part] if part else []), seed=seed, options=plain)
 
     def pause(self) -> None:
         """Stop the world's clock."""
@@ -430,11 +440,12 @@ class LiveWorld:
             clock=self._clock, epoch=epoch, place=self._place, resume=resume,
         )  # fmt: skip
         if not self._place.room and resume is None:  # a room's world lives already, or begins by itself
-            line.link.request(Reset, seed=self._seed)
+            part = [self._begin_part] if self._begin_part else []
+            line.link.request(Reset, *part, seed=self._seed, options=self._begin)
         return line
 
-    def _request(self, kind: type[Message], **fields: object) -> int:
-        request = self._line.link.request(kind, **fields)
+    def _request(self, kind: type[Message], *payload: bytes, **fields: object) -> int:
+        request = self._line.link.request(kind, *payload, **fields)
         self._line.pump()
         return request
 

@@ -22,6 +22,7 @@ from inhabit.bridge.messages import (
     Ack,
     FrameHeader,
     Message,
+    Reset,
     Restore,
     Stepped,
     clip_text,
@@ -143,5 +144,9 @@ def _check_payload(message: Message, payload: Sequence[Part]) -> None:
                 "bad_message",
                 f"Expected {least} to 1 part of at most {MAX_STATE_BYTES} bytes after {name}, got {sizes}",
             )
+    elif isinstance(message, Reset):
+        if len(sizes) > 1 or any(not 0 < size <= MAX_PICTURE_BYTES for size in sizes):
+            expected = f"at most one part of 1 to {MAX_PICTURE_BYTES} bytes"
+            raise WireError("bad_message", f"Expected {expected} after {name}, got {sizes}")
     elif sizes:
         raise WireError("bad_message", f"Expected no part after the header of {name}, got {sizes}")

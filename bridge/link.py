@@ -245,7 +245,6 @@ class Link:
             self.breach(str(error))
             return
         self.info, self.limits = message.world, message.limits
-        self._down_ns = None
         if message.resumed:
             self.resumed = message.resumed
         if self._mode == "lockstep" and message.request < self._newest_answer:
@@ -254,7 +253,12 @@ class Link:
         if self._boot != message.boot or message.session != self._identity:
             # Another process, or another session: nothing is attached there, and frames are counted anew.
             self._hello_ns["vid"], self.told = None, None
-            self._granted = min(self._granted, self._seen)
+            if message.session != self._identity:
+                self._seen, self._wanted, self._granted = 0, 1, 0
+        if message.resumed and (self._down_ns is not None or not self._boot or self._boot != message.boot):
+            self._seen = max(self._seen, message.frames)  # what was on its way is lost, and so is credit for it
+            self._wanted, self._granted = self._seen + 1, self._seen
+        self._down_ns = None
         self._boot = message.boot
         self._identity, self._secret = message.session, message.secret
         self.room.take_welcome(message)

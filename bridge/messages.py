@@ -303,6 +303,9 @@ class Welcome(Message, frozen=True, kw_only=True):
     request: Count = 0
     """The newest request of the session that was carried out."""
 
+    frames: Count = 0
+    """`number` of the newest frame that was sent: credit counts from there."""
+
 
 class State(Message, frozen=True, kw_only=True):
     """STATE (0x42): on every change, and every `beat_ms` while the thread that runs the world makes progress."""

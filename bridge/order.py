@@ -80,7 +80,7 @@ LinkPhase = Literal["greeting", "joined", "over"]
 
 CLIENT_TABLE: Mapping[LinkPhase, Kinds] = MappingProxyType(
     {
-        "greeting": (State, Welcome, Error, Pong, Bye, Listed, Queued),
+        "greeting": (State, Welcome, Error, Pong, Bye, Roster, Event, Listed, Queued),
         "joined": (State, Welcome, Error, Pong, Bye, Ack, Stepped, FrameHeader, Roster, Event, Listed),
         "over": (),
     }

@@ -105,6 +105,8 @@ class Places:
         """Give a seat to a new room."""
         room = Room(name, self._room_options, now_ns=now_ns, permanent=permanent, moderate=self._moderate)
         room.world = seat.name
+        kept = self.snapshots.get(f"room-{name}")
+        room.revival = kept if kept is not None and kept[0].world == seat.name else None
         self.rooms[name] = room
         seat.sit(room)
         return room
@@ -122,6 +124,7 @@ class Places:
             room = seat.session
             if isinstance(room, Room) and room.abandoned(now_ns):
                 del self.rooms[room.name]
+                self.snapshots.drop(f"room-{room.name}")
                 seat.sit(None)
         for route, waiter in list(self.line.items()):
             if now_ns - waiter.heard_ns > WAITING_LEASE_NS:

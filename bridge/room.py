@@ -84,6 +84,9 @@ class Room:
         self.world = ""
         """Which of the sidecar's worlds it is."""
 
+        self.revival: tuple[Snapshot, bytes] | None = None
+        """What the world shall be restored from before anything else."""
+
         self.changed_world = True
         self.epoch = 0
         self.members: dict[int, Member] = {}
@@ -329,6 +332,21 @@ class Room:
             self.state, self.reason = "failed", clip_text(text)
             for member in self.members.values():
                 member.fail(text, incident)
+
+    def revive(self, snapshot: Snapshot, now_ns: int) -> None:
+        """The world is where a sidecar before this one had saved it."""
+        self.epoch = max(self.epoch, snapshot.epoch)
+        self._begin_epoch(now_ns)
+        self._index = snapshot.index
+        self._go("paused" if snapshot.paused else "running")
+        self._tell("notice", None, f"restored as it was at frame {snapshot.index}", now_ns)
+
+    def go_above(self, epoch: int, now_ns: int) -> None:
+        """Somebody comes back who has seen this epoch in a sidecar before this one."""
+        if epoch >= self.epoch:
+            self.epoch = epoch
+            if self.state in ("running", "paused"):
+                self._begin_epoch(now_ns)
 
     def set_back(self, index: int, reason: str, now_ns: int) -> None:
         """The world broke, and goes on from where it was saved last."""

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Event, RLock
 
+from inhabit.bridge.beginnings import with_picture
 from inhabit.bridge.errors import InhabitError, WorldError
 from inhabit.bridge.frames import Frame
 from inhabit.bridge.messages import Prompt, Reset, Restore, Save, Set, Step
@@ -163,21 +164,23 @@ class Seat:
         with self._lock:
             session.world_ready(self._world.info, self._clock())
         self._snapshot_due_ns = self._clock() + self._snapshot_every_ns
-        if isinstance(session, Session) and session.revival is not None:
+        if session.revival is not None:
             self._revive(session, self._world, *session.revival)
         return True
 
-    def _revive(self, session: Session, world: World, snapshot: Snapshot, state: bytes) -> None:
+    def _revive(self, session: Sitter, world: World, snapshot: Snapshot, state: bytes) -> None:
         """Bring a world to where a session before this one had it."""
         try:
             with self._slow():
                 world.restore(state)
         except WorldError as error:
+            log.warning("%s could not be restored: %s", snapshot.name[:8], error)
             with self._lock:
-                session.close(f"the world could not be restored: {error}")
+                if isinstance(session, Session):
+                    session.close(f"the world could not be restored: {error}")
             return
         with self._lock:
-            session.revive(snapshot, session.epoch_seen, self._clock())
+            session.revive(snapshot, self._clock())
 
     def _part(self, session: Session) -> None:
         """Keep what is left of a session whose client is gone, then end it."""
@@ -258,7 +261,8 @@ class Seat:
         with self._slow():
             match task.message:
                 case Reset(seed=seed, options=options):
-                    return world.reset(seed=seed, options=dict(options) or None), None, ""
+                    begun = with_picture(options, bytes(task.payload[0]) if task.payload else None)
+                    return world.reset(seed=seed, options=begun or None), None, ""
                 case Save():
                     return None, world.save(), ""
                 case Restore():

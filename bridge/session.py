@@ -93,7 +93,7 @@ class Session:
         self.revival: tuple[Snapshot, bytes] | None = None
         """What the world shall be restored from before anything else."""
 
-        self.epoch_seen = hello.epoch
+        self._epoch_seen = hello.epoch
         self.parting = ""
         """Why the session is about to end for want of a client: its world is saved first."""
 
@@ -129,6 +129,7 @@ class Session:
         else:
             if self._greeted:
                 self._resumed = "live"
+                self.routes.vid = None  # it may be as dead as the connection before; a living one says HELLO again
             self.routes.ctl = route
             self._greet()
 
@@ -220,9 +221,9 @@ class Session:
             self.state = "ready"
             self._greet()
 
-    def revive(self, snapshot: Snapshot, epoch_seen: int, now_ns: int) -> None:
+    def revive(self, snapshot: Snapshot, now_ns: int) -> None:
         """The world is where the snapshot was: go on from there, in an epoch above all that the client has seen."""
-        self.epoch = max(snapshot.epoch, epoch_seen)
+        self.epoch = max(snapshot.epoch, self._epoch_seen)
         self._begin_epoch(now_ns)
         self._index, self._resumed, self.changed_world = snapshot.index, "snapshot", True
         self._slot.resume(snapshot.sent)
@@ -432,7 +433,7 @@ class Session:
                 wire.Welcome(
                     session=self.identity, secret=self._secret, boot=self._boot, mode=self.mode, epoch=self.epoch,
                     world=self._info, limits=limits, role=self.role, resumed=self._resumed,
-                    request=self._requests.answered[0], **self._welcome_more(),
+                    request=self._requests.answered[0], frames=self._slot.sent, **self._welcome_more(),
                 )
             )  # fmt: skip
         self._say_state()

@@ -129,7 +129,8 @@ class Sidecar:
                     self._reply(route, Error(code=error.code, message=clip_text(str(error))))
                 return
             message = packet.message
-            if isinstance(message, Hello) and session is None:
+            again = session is not None and session.routes.vid is None
+            if isinstance(message, Hello) and (session is None or (again and message.channel == "vid")):
                 self._hello(message, route, now_ns, user, grant)
             elif session is not None:
                 session.receive(packet, now_ns)
@@ -265,7 +266,8 @@ class Sidecar:
         seat = self._seat_for(hello, now_ns)
         if isinstance(seat, Error):
             return seat
-        credentials = self._credentials() | {"identity": hello.session, "secret": hello.secret}
+        credentials: dict[str, Any] = self._credentials()
+        credentials |= {"identity": hello.session, "secret": hello.secret}
         session = Session(hello, now_ns=now_ns, **credentials)
         session.world, session.revival = seat.name, kept
         seat.sit(session)
@@ -285,6 +287,8 @@ class Sidecar:
             room = self.places.open_room(seat, name, now_ns)
         if room.full:
             return Error(code="room_full", message=f"All {len(room.members)} places in the room {name!r} are taken")
+        if hello.session:
+            room.go_above(hello.epoch, now_ns)
         member = room.join(hello, now_ns, **self._credentials())
         log.info("session %s: %r joins %r as %r", _short(member), hello.client, name, member.name)
         return member

@@ -120,3 +120,9 @@ def proxied() -> Iterator[Callable[[str], Any]]:
 def faulty() -> tuple[str, str]:
     """The program whose worlds break on purpose, for a Supervisor."""
     return (sys.executable, str(Path(__file__).with_name("faulty_sidecar.py")))
+
+
+@pytest.fixture(scope="session")
+def simulation() -> Any:
+    """The class Simulation of simulation.py."""
+    return _neighbour("simulation").Simulation
