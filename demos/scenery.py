@@ -7,6 +7,11 @@ import math
 
 import moderngl
 import numpy as np
+import pygame
+
+from inhabit.bridge.controls import Controls
+
+WALK_M_S, LOOK_PER_PX = 2.0, 0.003
 
 VERTEX = """#version 330
 uniform mat4 camera; in vec3 at; in vec3 normal; in vec3 paint; in vec2 uv;
@@ -54,17 +59,45 @@ def mesh() -> np.ndarray:
     return np.array(rows, "f4")
 
 
-def camera(at: np.ndarray, yaw: float, pitch: float, aspect: float) -> bytes:
-    """The matrix from the room to the picture. Yaw is to the right, pitch up, radians."""
-    near, far, focal = 0.05, 20.0, 1.3
-    across = np.array([math.cos(yaw), 0, math.sin(yaw)])
-    ahead = np.array([math.sin(yaw) * math.cos(pitch), math.sin(pitch), -math.cos(yaw) * math.cos(pitch)])
-    look = np.eye(4)
-    look[:3, :3] = across, np.cross(across, ahead), -ahead
-    look[:3, 3] = -look[:3, :3] @ at
-    depth = [0, 0, (far + near) / (near - far), 2 * far * near / (near - far)]
-    lens = np.array([[focal / aspect, 0, 0, 0], [0, focal, 0, 0], depth, [0, 0, -1, 0]])
-    return (lens @ look).T.astype("f4").tobytes()
+class Walker:
+    """Somebody in the room: where, and which way they look, to the right and up, radians."""
+
+    def __init__(self, at: tuple[float, float, float] | np.ndarray = (0.0, 1.6, 2.2), *, yaw: float = 0.0, pitch=0.0):
+        self.at, self.yaw, self.pitch = np.asarray(at, float), yaw, pitch
+
+    def move(self, controls: Controls, seconds: float, nearest_m: float = 0.8) -> None:
+        """Walk as far as the walls, and as near to the screen as that."""
+        self.yaw += controls.mouse_dx * LOOK_PER_PX
+        self.pitch = max(-1.4, min(1.4, self.pitch - controls.mouse_dy * LOOK_PER_PX))
+        ahead = ("KeyW" in controls.held) - ("KeyS" in controls.held)
+        aside = ("KeyD" in controls.held) - ("KeyA" in controls.held)
+        way = np.array([math.sin(self.yaw), 0, -math.cos(self.yaw)]) * ahead
+        way += np.array([math.cos(self.yaw), 0, math.sin(self.yaw)]) * aside
+        self.at = np.clip(self.at + way * WALK_M_S * seconds, (-2.9, 0, nearest_m - 3.0), (2.9, 3, 2.9))
+
+    def camera(self, aspect: float) -> bytes:
+        """The matrix from the room to the picture."""
+        near, far, focal = 0.05, 20.0, 1.3
+        across = np.array([math.cos(self.yaw), 0, math.sin(self.yaw)])
+        level = math.cos(self.pitch)
+        ahead = np.array([math.sin(self.yaw) * level, math.sin(self.pitch), -math.cos(self.yaw) * level])
+        look = np.eye(4)
+        look[:3, :3] = across, np.cross(across, ahead), -ahead
+        look[:3, 3] = -look[:3, :3] @ self.at
+        depth = [0, 0, (far + near) / (near - far), 2 * far * near / (near - far)]
+        lens = np.array([[focal / aspect, 0, 0, 0], [0, focal, 0, 0], depth, [0, 0, -1, 0]])
+        return (lens @ look).T.astype("f4").tobytes()
+
+
+def open_window(size: tuple[int, int]) -> moderngl.Context:
+    """Open a pygame window that OpenGL draws into, with the mouse kept in it."""
+    pygame.display.init()
+    for name, value in (("CONTEXT_MAJOR_VERSION", 3), ("CONTEXT_MINOR_VERSION", 3), ("CONTEXT_PROFILE_MASK", 1)):
+        pygame.display.gl_set_attribute(getattr(pygame, f"GL_{name}"), value)
+    pygame.display.gl_set_attribute(pygame.GL_DEPTH_SIZE, 24)
+    pygame.display.set_mode(size, pygame.OPENGL | pygame.DOUBLEBUF)
+    pygame.mouse.set_relative_mode(True)
+    return moderngl.create_context(require=330)
 
 
 class Room:

@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import moderngl
 import numpy as np
 import pygame
 import tyro
@@ -30,11 +29,10 @@ from inhabit.bridge.client import LiveWorld
 from inhabit.bridge.controls import Controls
 from inhabit.bridge.errors import InhabitError
 from inhabit.bridge.supervisor import Supervisor
-from inhabit.demos.scenery import Room, camera
+from inhabit.demos.scenery import Room, Walker, open_window
 
 SIZE, FILM_HZ = (1280, 720), 30.0
 PATIENCE_S, SEED = 120.0, 1
-WALK_M_S, LOOK_PER_PX = 2.0, 0.003
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,32 +50,9 @@ class Options:
     """The headless picture: a film (.mp4) or a page of moments (.png)."""
 
 
-class Walker:
-    """Somebody in the room: where, and which way they look."""
-
-    def __init__(self) -> None:
-        self.at, self.yaw, self.pitch = np.array([0.0, 1.6, 2.2]), 0.0, 0.0
-
-    def move(self, controls: Controls, seconds: float) -> None:
-        """Walk as far as the walls."""
-        self.yaw += controls.mouse_dx * LOOK_PER_PX
-        self.pitch = max(-1.4, min(1.4, self.pitch - controls.mouse_dy * LOOK_PER_PX))
-        ahead = ("KeyW" in controls.held) - ("KeyS" in controls.held)
-        aside = ("KeyD" in controls.held) - ("KeyA" in controls.held)
-        way = np.array([math.sin(self.yaw), 0, -math.cos(self.yaw)]) * ahead
-        way += np.array([math.cos(self.yaw), 0, math.sin(self.yaw)]) * aside
-        self.at = np.clip(self.at + way * WALK_M_S * seconds, (-2.9, 0, -2.2), (2.9, 3, 2.9))
-
-
 def play(options: Options, world: LiveWorld) -> None:
     """Walk about in a window; Tab goes between the room and the world, Escape leaves."""
-    pygame.display.init()
-    for name, value in (("CONTEXT_MAJOR_VERSION", 3), ("CONTEXT_MINOR_VERSION", 3), ("CONTEXT_PROFILE_MASK", 1)):
-        pygame.display.gl_set_attribute(getattr(pygame, f"GL_{name}"), value)
-    pygame.display.gl_set_attribute(pygame.GL_DEPTH_SIZE, 24)
-    pygame.display.set_mode(SIZE, pygame.OPENGL | pygame.DOUBLEBUF)
-    pygame.mouse.set_relative_mode(True)
-    ctx = moderngl.create_context(require=330)
+    ctx = open_window(SIZE)
     view, room, walker, devices, inside, clock = WorldView(ctx), Room(ctx), Walker(), Devices(), False, pygame.Clock()
     devices.captured, devices.window_keys = True, frozenset({"Tab", "Escape"})
     ends_s = time.monotonic() + (options.seconds or math.inf)
@@ -92,8 +67,7 @@ def play(options: Options, world: LiveWorld) -> None:
         if (frame := world.poll()) is not None:
             view.show(frame)
         if view.frame is not None:
-            matrix = camera(walker.at, walker.yaw, walker.pitch, SIZE[0] / SIZE[1])
-            room.draw(ctx.screen, view.presenter.enlarge(view.texture, SIZE), matrix)
+            room.draw(ctx.screen, view.presenter.enlarge(view.texture, SIZE), walker.camera(SIZE[0] / SIZE[1]))
         where = "in the world, Tab goes back" if inside else "in the room, Tab takes the keys into the world"
         pygame.display.set_caption(f"{options.world} - {where}")
         pygame.display.flip()
@@ -121,8 +95,8 @@ def record(options: Options, world: LiveWorld) -> None:
                 continue
             turn = 2 * math.pi * passed_s / seconds
             at = np.array([1.5 * math.sin(turn), 1.6 + 0.2 * math.sin(2 * turn), 1.9 - 0.6 * math.cos(turn)])
-            matrix = camera(at, math.atan2(-at[0], at[2] + 3.0), -0.08, SIZE[0] / SIZE[1])
-            room.draw(target, view.presenter.enlarge(view.texture, SIZE), matrix)
+            walker = Walker(at, yaw=math.atan2(-at[0], at[2] + 3.0), pitch=-0.08)
+            room.draw(target, view.presenter.enlarge(view.texture, SIZE), walker.camera(SIZE[0] / SIZE[1]))
             film.add(read_pixels(target))
     print(f"{options.out}  {film.pictures} pictures of the room, {frames} frames of {options.world}")
 

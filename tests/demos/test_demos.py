@@ -111,6 +111,20 @@ def test_the_crowd_moves_one_world_together(tmp_path, steering):
 
 
 @pytest.mark.slow
+def test_the_portal_leads_into_the_world_and_back(tmp_path):
+    needs_opengl()
+    out = tmp_path / "portal.png"
+    assert "through the portal 1 times" in run("portal", "toy", "--headless", "--seconds", 6, "--out", out)
+    shots = moments(out)
+    sizes = [int(bright(shot).sum()) for shot in shots]
+    assert 100 < sizes[0] < sizes[1] < sizes[2]  # walking nearer, then inside
+    for shot in shots[2:5]:
+        assert not shot[:, :140].any()  # the dream fills the window, between bars
+        assert bright(shot).sum() > 5000
+    assert shots[5][:, :140].any()  # back in the room
+
+
+@pytest.mark.slow
 def test_play_records_a_clip(tmp_path):
     out = tmp_path / "clip.mp4"
     assert str(out) in run("play", "toy", "--headless", "--seconds", 1, "--out", out)
