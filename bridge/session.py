@@ -218,8 +218,9 @@ class Session:
         """The world is there."""
         if self.state == "loading":
             self._info, self._schedule = info, Schedule(info.rate_hz, now_ns)
-            self.state = "ready"
-            self._greet()
+            if self.revival is None:  # else revive() follows, which has more to say
+                self.state = "ready"
+                self._greet()
 
     def revive(self, snapshot: Snapshot, now_ns: int) -> None:
         """The world is where the snapshot was: go on from there, in an epoch above all that the client has seen."""
