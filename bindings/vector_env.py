@@ -343,6 +343,7 @@ def make_vector_env(
     uncertainty: int | Literal["none", "draws", "residual"] = 0,
     max_episode_steps: int | None = None,
     horizon: int | None = None,
+    connect_s: float = 60.0,
     **arguments: Any,
 ) -> DreamVectorEnv:
     """Open a batch of a pack's sessions, in this process or behind `inhabit envs`.
@@ -351,6 +352,7 @@ def make_vector_env(
         num_envs: sessions.
         pack, endpoint, steps, temperature, device: as in WorldEnv.
         uncertainty: a number of further draws, or "residual" (what the codec cannot say of a frame; cheaper).
+        connect_s: longest wait for a sidecar and for each of its answers, seconds.
         max_episode_steps: another word for horizon: Gymnasium says it when a spec has one.
         arguments: what DreamVectorEnv takes.
 
@@ -371,7 +373,7 @@ def make_vector_env(
     with in_gymnasium_terms():
         batch = open_batch(
             num_envs, pack=pack, endpoint=endpoint, steps=steps, temperature=temperature, device=device,
-            doubt=doubt, draws=draws,
+            doubt=doubt, draws=draws, connect_s=connect_s,
         )  # fmt: skip
     if arguments.get("arrays") == "torch" and not batch.on_device:
         batch.close()

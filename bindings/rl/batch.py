@@ -10,6 +10,7 @@ import numpy as np
 from gymnasium.error import Error
 
 from inhabit.bindings.rl import in_process
+from inhabit.bindings.rl.batch_client import RemoteBatch
 from inhabit.bindings.rl.registration import find_wanted
 from inhabit.bridge.world import WorldInfo
 
@@ -33,7 +34,7 @@ class Batch(Protocol):
     """`count` sessions of one world. See DreamBatch in worldmodel/dreams, which keeps this contract with tensors."""
 
     info: WorldInfo
-    latent_shape: tuple[int, int, int]
+    latent_shape: tuple[int, ...]
     count: int
     on_device: bool
     """Whether arrays are tensors of this process."""
@@ -70,10 +71,16 @@ def open_batch(
     device: str,
     doubt: Doubt,
     draws: int,
+    connect_s: float,
 ) -> Batch:
     """Raises InhabitError for a pack or sidecar that is not there, Error for arguments that do not go along."""
     if endpoint is not None:
-        raise Error("not yet")
+        how = {"steps": steps, "temperature": temperature, "doubt": doubt, "draws": draws}
+        batch = RemoteBatch.open(endpoint, count, timeout_s=connect_s, **how)
+        if pack is not None and Path(pack).name != batch.info.name:
+            batch.close()
+            raise Error(f"Expected a sidecar of {Path(pack).name!r}, got one of {batch.info.name!r} - at {endpoint}")
+        return batch
     if pack is None:
         raise Error('Expected pack="NAME or FOLDER" or endpoint="tcp://...": only packs can be dreamt in a batch')
     find_wanted(pack)

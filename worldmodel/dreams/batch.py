@@ -46,6 +46,8 @@ class DreamBatch:
 
     on_device = True
 
+    latent_shape: tuple[int, ...]
+
     def __init__(self, dreams: Dreams, count: int, *, doubt: Doubt = "none", draws: int = 2):
         if doubt not in ("none", "draws", "residual"):
             raise WorldError(f"Expected uncertainty to be one of none, draws, residual, got {doubt!r}")
