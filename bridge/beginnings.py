@@ -1,7 +1,7 @@
 """Pictures and clips that a world shall begin in: how RESET carries them.
 
-A world takes them as reset options, options={"image": bytes}. On the wire they are a part of their own, since pixels are
-never msgpack objects, and the option says true.
+A world takes them as reset options, options={"image": bytes}. On the wire they are a part of their own, as pixels are
+everywhere, and the option says true.
 """
 
 from __future__ import annotations

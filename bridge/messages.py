@@ -275,6 +275,10 @@ class List(Message, frozen=True, kw_only=True):
     """LIST (0x10): what can be played here? Needs no session."""
 
 
+class Look(Message, frozen=True, kw_only=True):
+    """LOOK (0x11): how is the sidecar doing? For this machine and for admins; needs no session."""
+
+
 # --------------------------------------------------------------------------------------------------- server to client
 
 
@@ -392,6 +396,34 @@ class Queued(Message, frozen=True, kw_only=True):
     """About how long it will take, by how long sessions lasted here; 0 when nobody knows."""
 
 
+class SessionLine(Message, frozen=True, kw_only=True):
+    """One session in FIGURES."""
+
+    session: Text
+    """The first digits of its identity, as in the log."""
+
+    client: Text = ""
+    world: Text = ""
+    room: Text = ""
+    mode: Mode = "free"
+    state: Text = ""
+    epoch: Count = 0
+    made: Count = 0
+    sent: Count = 0
+    late: Count = 0
+    age_s: float = 0.0
+    connected: bool = True
+
+
+class FiguresTold(Message, frozen=True, kw_only=True):
+    """FIGURES (0x4D): the answer to LOOK."""
+
+    figures: dict[str, float] = msgspec.field(default_factory=dict)
+    """By name; times in the unit that the name ends with, the others are counts."""
+
+    sessions: Annotated[tuple[SessionLine, ...], msgspec.Meta(max_length=256)] = ()
+
+
 ErrorCode = Annotated[str, msgspec.Meta(min_length=1, max_length=32)]
 """A code of ERRORS or, from a newer peer, one that is not there."""
 
@@ -443,13 +475,13 @@ FROM_CLIENT: Mapping[int, type[Message]] = MappingProxyType(
     {
         0x01: Hello, 0x02: Input, 0x03: Step, 0x04: Credit, 0x05: Set, 0x06: Reset, 0x07: Pause, 0x08: Resume,
         0x09: Save, 0x0A: Restore, 0x0B: Prompt, 0x0C: Ping, 0x0D: Chat, 0x0E: Drive,
-        0x0F: Moderate, 0x10: List, 0x7F: Bye,
+        0x0F: Moderate, 0x10: List, 0x11: Look, 0x7F: Bye,
     }
 )  # fmt: skip
 FROM_SERVER: Mapping[int, type[Message]] = MappingProxyType(
     {
         0x41: Welcome, 0x42: State, 0x43: Stepped, 0x44: FrameHeader, 0x45: Ack, 0x46: Pong, 0x47: Error,
-        0x49: Roster, 0x4A: Event, 0x4B: Listed, 0x4C: Queued, 0x7F: Bye,
+        0x49: Roster, 0x4A: Event, 0x4B: Listed, 0x4C: Queued, 0x4D: FiguresTold, 0x7F: Bye,
     }
 )  # fmt: skip
 TYPE_BYTES: Mapping[type[Message], int] = MappingProxyType(

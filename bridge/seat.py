@@ -12,6 +12,7 @@ import secrets
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from threading import Event, RLock
 
 from inhabit.bridge.beginnings import with_picture
@@ -20,9 +21,11 @@ from inhabit.bridge.frames import Frame
 from inhabit.bridge.messages import Prompt, Reset, Restore, Save, Set, Step
 from inhabit.bridge.outbox import draw
 from inhabit.bridge.pacing import NS_PER_MS, NS_PER_S, Clock
+from inhabit.bridge.report import machine
 from inhabit.bridge.room import Room
 from inhabit.bridge.session import Session, Task
 from inhabit.bridge.snapshots import Snapshot, Snapshots
+from inhabit.bridge.trace import SEEDS, Trace
 from inhabit.bridge.world import World
 
 log = logging.getLogger(__name__)
@@ -48,6 +51,7 @@ class Seat:
         name: str = "",
         snapshots: Snapshots | None = None,
         snapshot_every_s: float = 5.0,
+        traces: Path | None = None,
     ):
         self.name = name
         """Which of the sidecar's worlds it has."""
@@ -79,6 +83,8 @@ class Seat:
         self._snapshot_every_ns = round(snapshot_every_s * NS_PER_S)
         self._snapshot_due_ns = 0
         self._safe: tuple[int, bytes] | None = None
+        self._traces, self._trace = traces, None
+        self.set_back_count = self.failure_count = 0
         self._set_backs: deque[int] = deque()
 
     @property
@@ -147,6 +153,7 @@ class Seat:
         if session is not self._last:
             last, self._last = self._last, session
             self._safe = None
+            self._begin_trace(session)
             if last is not None and last.changed_world:
                 self.close()  # its settings must not be inherited
         with self._lock:
@@ -168,11 +175,29 @@ class Seat:
             self._revive(session, self._world, *session.revival)
         return True
 
+    def _begin_trace(self, session: Sitter | None) -> None:
+        """A trace for each sitter, if there is a folder for them."""
+        self.end_trace("the session is over")
+        if self._traces is not None and session is not None:
+            who = f"room {session.name}" if isinstance(session, Room) else f"{session.client}, mode {session.mode}"
+            self._trace = Trace(self._traces, self.name, who, machine())
+            if isinstance(session, Room):
+                trace = self._trace
+                session.on_event = lambda event: trace.add("event", text=f"{event.kind}: {event.text}", who=event.name)
+
+    def end_trace(self, why: str) -> None:
+        """Close the file of the sitter that was."""
+        trace, self._trace = self._trace, None
+        if trace is not None:
+            trace.close(why)
+
     def _revive(self, session: Sitter, world: World, snapshot: Snapshot, state: bytes) -> None:
         """Bring a world to where a session before this one had it."""
         try:
             with self._slow():
                 world.restore(state)
+                if self._trace is not None:
+                    self._trace.add("restore", state=state)
         except WorldError as error:
             log.warning("%s could not be restored: %s", snapshot.name[:8], error)
             with self._lock:
@@ -230,6 +255,11 @@ class Seat:
             return True
         with self._lock:
             session.done(task, done_ns, drawn=drawn, state=state, note=note)
+        if self._trace is not None:
+            if frame is not None:
+                self._trace.add_frame(frame)
+            if self._trace.full:
+                self._trace.rotate(world.save())
         if done_ns >= self._snapshot_due_ns:
             self._keep(session)
         return True
@@ -242,9 +272,13 @@ class Seat:
         if self._safe is None or len(self._set_backs) >= SET_BACKS_MAX or is_fatal(error):
             return False
         self._set_backs.append(now_ns)
+        self.set_back_count += 1
         incident = secrets.token_hex(4)
         log.error("incident %s: a tick failed, the world is set back: %s", incident, error, exc_info=error)
         index, state = self._safe
+        if self._trace is not None:
+            self._trace.add("fault", text=f"{type(error).__name__}, incident {incident}")
+            self._trace.add("restore", state=state)
         with self._slow():
             self.close()
             self._world = self._make_world()
@@ -279,6 +313,9 @@ class Seat:
         known = isinstance(error, InhabitError)
         log.error("incident %s: %s", incident, error, exc_info=None if known else error)
         self.fatal = self.fatal or is_fatal(error)
+        self.failure_count += 1
+        if self._trace is not None:
+            self._trace.add("fault", text=f"{type(error).__name__}, incident {incident}")
         text = str(error) if known else f"The world broke, see incident {incident} in the sidecar's log"
         self._broken, self._world = self._world, None
         with self._lock:

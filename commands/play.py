@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from inhabit.bridge.errors import InhabitError
-from inhabit.worldmodel.catalog import DEFAULT_PACK, find_pack, shipped_packs
+from inhabit.bridge.fields import MAX_PICTURE_BYTES
+from inhabit.worldmodel.catalog import DEFAULT_PACK, find_pack, is_real, shipped_packs, with_size
 
 if TYPE_CHECKING:
     from inhabit.bindings.window import Connection, PlayLoop
@@ -26,16 +27,23 @@ class Options:
     """What to play, and how."""
 
     world: Annotated[str, tyro.conf.Positional] = DEFAULT_PACK
-    """A shipped pack, a pack's folder, "toy", or "doom:SCENARIO" (the real game)."""
+    """A shipped pack, a pack's folder, "toy", "isle" (our simulator), or "doom:SCENARIO" (the real game). A pack's name
+    may end in @WIDTHxHEIGHT."""
 
     real: str = ""
-    """Play the real game instead, over the same wire, such as "doom:defend_the_center"."""
+    """Play the real game instead, over the same wire, such as "doom:defend_the_center" or "isle"."""
 
     connect: str = ""
     """Join a sidecar that runs already, such as tcp://127.0.0.1:5555 (`inhabit serve` prints its endpoint)."""
 
     compare: str = ""
-    """Show this world beside WORLD under the same inputs, such as "doom:defend_the_center"."""
+    """Show this world beside WORLD under the same inputs, such as "doom:defend_the_center" or "isle"."""
+
+    image: Path | None = None
+    """Begin in this picture (PNG, JPEG ...) instead of a recorded moment; it is scaled and cropped to the frame."""
+
+    clip: Path | None = None
+    """Begin where this clip ends (MP4, WebM ...)."""
 
     steps: int = 0
     """Sampling steps a frame to begin with (1 is fastest, 4 is truest); 0 leaves the pack's own choice."""
@@ -103,6 +111,8 @@ def _check(options: Options) -> None:
         raise InhabitError("Expected --connect alone, got --real or --compare too: a running sidecar has one world")
     if options.real and options.compare:
         raise InhabitError("Expected --real or --compare, got both: --compare shows WORLD and the real game together")
+    if options.image and options.clip:
+        raise InhabitError("Expected --image or --clip to begin from, got both")
     if options.seconds <= 0:
         raise InhabitError(f"Expected --seconds above 0, got {options.seconds:g}")
     if options.out.suffix.lower() != ".mp4":
@@ -127,22 +137,37 @@ def _connections(options: Options) -> list[Connection]:
     from inhabit.bridge.supervisor import Supervisor
 
     if options.connect:
-        return [Connection(options.connect, endpoint=options.connect)]
+        return [Connection(options.connect, endpoint=options.connect, options=_beginning(options))]
     names = [options.real or options.world, *([options.compare] if options.compare else [])]
     worlds = [_known(name) for name in names]
-    return [Connection(world, supervisor=Supervisor(["serve", world])) for world in worlds]
+    begin = [_beginning(options), *({} for _ in worlds[1:])]  # real games cannot begin in a picture
+    return [Connection(world, supervisor=Supervisor(["serve", world]), options=o) for world, o in zip(worlds, begin)]
+
+
+def _beginning(options: Options) -> dict[str, bytes]:
+    """What every episode begins in, if not in a recorded moment."""
+    path = options.image or options.clip
+    if path is None:
+        return {}
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InhabitError(f"Expected a file to begin from, got {error.strerror} - at {path}") from error
+    if not 0 < len(data) <= MAX_PICTURE_BYTES:
+        raise InhabitError(f"Expected a file of 1 to {MAX_PICTURE_BYTES} bytes, got {len(data)} - at {path}")
+    return {"image" if options.image else "clip": data}
 
 
 def _known(name: str) -> str:
     """Check a world's name before a window opens. A library without its default pack plays what it has."""
-    if name == FALLBACK or name.startswith("doom:"):
+    if name == FALLBACK or is_real(name):
         return name
     packs = shipped_packs()
     if name == DEFAULT_PACK and name not in packs:
         other = packs[0] if packs else FALLBACK
         print(f"inhabit: the pack {name} is not here, playing {other} instead", file=sys.stderr)
         return other
-    find_pack(name)
+    find_pack(with_size(name)[0])
     return name
 
 
@@ -150,7 +175,7 @@ def _label(world: str, options: Options) -> str:
     """What to call a picture beside another one."""
     if not options.compare:
         return ""
-    return f"real: {world.removeprefix('doom:')}" if world.startswith("doom:") else f"dreamt: {world}"
+    return f"real: {world.removeprefix('doom:')}" if is_real(world) else f"dreamt: {world}"
 
 
 def _record(options: Options, loop: PlayLoop) -> None:

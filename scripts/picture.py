@@ -28,7 +28,7 @@ NEAR_PX = 14
 
 def main(pack_name: str, out: Path) -> None:
     pack = load_pack(find_pack(pack_name))
-    engine = Engine(pack.autoencoder, pack.dynamics, choose_device())
+    engine = Engine.of(pack, choose_device())
     footage = record_fresh(pack.file.source, pack.file.info, SEEDS, judge_seeds=32, cache=cache_folder()).test
     starts = windows_for(footage, HORIZONS[-1], 400)
     near = [s for s in starts if (footage.boxes_of(int(s) + CONTEXT_FRAMES - 1)[:, 4] >= NEAR_PX).any()]

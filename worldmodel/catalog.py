@@ -5,6 +5,7 @@ No torch is imported with this file.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -68,7 +69,8 @@ def open_world(spec: str, *, device: str = "auto", steps: int | None = None) -> 
 
     Args:
         spec: "toy" (no model), "isle" or "isle:PROMPT" (our simulator), "doom:SCENARIO" (the real game), the name of a
-            shipped pack, or a pack's folder.
+            shipped pack, or a pack's folder. After a pack's name or isle's, "@WIDTHxHEIGHT" asks for frames of another
+            size.
         device: where a pack runs: "auto", "cpu" or "cuda".
         steps: sampling steps of a pack, 1, 2 or 4; None takes the pack's own choice.
     """
@@ -77,11 +79,13 @@ def open_world(spec: str, *, device: str = "auto", steps: int | None = None) -> 
 
         return ToyWorld(words=True, sound_rate_hz=16_000)
     kind, _, name = spec.partition(":")
-    if kind == "isle":
+    plain, size = with_size(kind)
+    if plain == "isle":
         require_torch()
         from inhabit.worldmodel.worlds.isle.world import IsleConfig, IsleWorld
 
-        return IsleWorld(IsleConfig(prompt=name.strip()))
+        width, height = size or (128, 128)
+        return IsleWorld(IsleConfig(prompt=name.strip(), width=width, height=height))
     if kind == "doom" and name:
         from inhabit.worldmodel.worlds.doom import DoomWorld
 
@@ -90,15 +94,29 @@ def open_world(spec: str, *, device: str = "auto", steps: int | None = None) -> 
         from inhabit.worldmodel.worlds.gym import GymWorld
 
         return GymWorld(name)
+    spec, size = with_size(spec)
     folder = find_pack(spec)
     require_torch()
     from inhabit.worldmodel.neural_world import NeuralWorld
 
-    world = NeuralWorld.open(folder, device=device)
+    world = NeuralWorld.open(folder, device=device, size=size)
     world.tune()
     if steps is not None:
         world.configure(steps=steps)
     return world
+
+
+def is_real(spec: str) -> bool:
+    """Whether a name means a game or a simulator itself, not a dream of one."""
+    kind = spec.partition(":")[0]
+    return with_size(kind)[0] == "isle" or (kind in ("doom", "gym") and ":" in spec)
+
+
+def with_size(spec: str) -> tuple[str, tuple[int, int] | None]:
+    """Split "NAME@WIDTHxHEIGHT"; without such an ending the size is None."""
+    name, at, size = spec.rpartition("@")
+    match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", size)
+    return (name, (int(match[1]), int(match[2]))) if at and match else (spec, None)
 
 
 def require_torch() -> None:

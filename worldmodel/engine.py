@@ -6,7 +6,7 @@ the weights for both), so a step costs K passes, not K + 1, and the context alwa
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -15,12 +15,17 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from inhabit.bridge.errors import WorldError
+from inhabit.worldmodel.memory import pose as poses
+from inhabit.worldmodel.memory.album import PLACES, Album, look_up
+from inhabit.worldmodel.memory.recall import Recall, turned
 from inhabit.worldmodel.memory.ring import Ring
-from inhabit.worldmodel.omni.autoencoder import LATENT_BOUND, Autoencoder, to_pixels
+from inhabit.worldmodel.omni.autoencoder import LATENT_BOUND, Autoencoder, to_float, to_pixels
 from inhabit.worldmodel.omni.dynamics import CONTEXT_LEVEL, K_MAX, Block, Dynamics, Prediction
+from inhabit.worldmodel.omni.motion import Motion, carry
 from inhabit.worldmodel.omni.sound import SEEN, SoundCodec
 from inhabit.worldmodel.omni.text import tokenise
 from inhabit.worldmodel.omni.transformer import Past, Words
+from inhabit.worldmodel.pack import Pack
 from inhabit.worldmodel.response import noise
 
 STEPS = (1, 2, 4)
@@ -38,12 +43,22 @@ class State:
     """Everything that a batch of sessions is. Tensors only: keep it, copy it, index it, fork it."""
 
     ring: Ring
+    album: Album
+    """Key frames of where each session has been; no places in a world without recall."""
+    pose: Tensor
+    """(b, 5) where the eye is, as far as the world can tell, from where the session began."""
+    recalled: Tensor
+    """(b, c + 1, h, w) what the album showed of the newest frame; no channels in a world without recall."""
     latents: Tensor
     """(b, c, h, w) the newest frame, finished but not yet committed."""
     before: Tensor
     """(b, c, h, w) the frame before it."""
-    action: Tensor
-    """(b, a) what led to the newest frame."""
+    pixels: Tensor
+    """(b, h, w, 3) uint8 the newest frame as it is shown."""
+    carried: Tensor
+    """(b, c, h, w) the frame before the newest as motion carried it; no channels in a world without motion."""
+    actions: Tensor
+    """(b, history, a) what led to the newest frames, the newest last."""
     frame: Tensor
     """(b,) int64 number of the newest frame."""
     key: Tensor
@@ -63,8 +78,8 @@ class State:
     def select(self, sessions: Tensor) -> State:
         """The named sessions as a batch of their own; naming one several times forks it."""
         ring = Ring(keys_values=self.ring.keys_values[:, :, sessions], frame=self.ring.frame[sessions])
-        rest = {f.name: getattr(self, f.name)[sessions] for f in fields(self) if f.name != "ring"}
-        return State(ring=ring, **rest)
+        rest = {name: getattr(self, name)[sessions] for name in _PLAIN}
+        return State(ring=ring, album=self.album.select(sessions), **rest)
 
     @staticmethod
     def join(parts: Sequence[State]) -> State:
@@ -73,8 +88,30 @@ class State:
             keys_values=torch.cat([part.ring.keys_values for part in parts], 2),
             frame=torch.cat([part.ring.frame for part in parts]),
         )
-        rest = {f.name: torch.cat([getattr(part, f.name) for part in parts]) for f in fields(State) if f.name != "ring"}
-        return State(ring=ring, **rest)
+        rest = {name: torch.cat([getattr(part, name) for part in parts]) for name in _PLAIN}
+        return State(ring=ring, album=Album.join([part.album for part in parts]), **rest)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All of it by name, such as "latents" and "ring.frame"; from_tensors() is the inverse."""
+        named = {name: getattr(self, name) for name in _PLAIN}
+        for part in ("ring", "album"):
+            whole = getattr(self, part)
+            named |= {f"{part}.{f.name}": getattr(whole, f.name) for f in fields(whole)}
+        return named
+
+    @staticmethod
+    def from_tensors(named: Mapping[str, Tensor]) -> State:
+        """Raises KeyError for what is missing."""
+        ring = Ring(**{f.name: named[f"ring.{f.name}"] for f in fields(Ring)})
+        album = Album(**{f.name: named[f"album.{f.name}"] for f in fields(Album)})
+        return State(ring=ring, album=album, **{name: named[name] for name in _PLAIN})
+
+    def to(self, device: torch.device) -> State:
+        return State.from_tensors({name: value.to(device) for name, value in self.tensors().items()})
+
+
+_PLAIN = tuple(f.name for f in fields(State) if f.name not in ("ring", "album"))
+"""The parts of a State that are tensors with one row for each session."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -89,6 +126,35 @@ class Outcome:
     """(b,) float32."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Hint:
+    """What sessions know of their next frame before they dream it."""
+
+    carried: Tensor
+    """(b, c, h, w); no channels in a world without motion."""
+    recalled: Tensor
+    """(b, c + 1, h, w); no channels in a world without recall."""
+    pose: Tensor
+    """(b, 5) of the next frame; nothing in a world without recall."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Opening:
+    """What is known of the real frames that sessions begin with."""
+
+    carried: Tensor | None
+    """(b, t, c, h, w)."""
+    recalled: Tensor | None
+    """(b, t, c + 1, h, w)."""
+    pixels: Tensor
+    """(b, h, w, 3) of the last one."""
+    pose: Tensor
+    """(b, 5) of the last one; nothing in a world without recall."""
+    album: Album
+    recent: Tensor
+    """(b, history, a) the newest actions."""
+
+
 class Engine:
     """A learnt world on a device."""
 
@@ -98,14 +164,23 @@ class Engine:
         dynamics: Dynamics,
         device: torch.device | str = "cpu",
         *,
+        motion: Motion | None = None,
+        recall: Recall | None = None,
         sound: SoundCodec | None = None,
     ):
         self.device = torch.device(device)
         self.sound = sound.to(self.device).eval().requires_grad_(False) if sound else None
+        self.recall = recall.to(self.device).eval().requires_grad_(False) if recall else None
+        self.motion = motion.to(self.device).eval().requires_grad_(False) if motion else None
         self.autoencoder = autoencoder.to(self.device).eval().requires_grad_(False)
         self.dynamics = dynamics.to(self.device).eval().requires_grad_(False)
         edge = torch.stack([-LATENT_BOUND - self.autoencoder.mean, LATENT_BOUND - self.autoencoder.mean])
         self._least, self._most = edge / self.autoencoder.std
+
+    @classmethod
+    def of(cls, pack: Pack, device: torch.device | str = "cpu") -> Engine:
+        """The engine that runs a pack."""
+        return cls(pack.autoencoder, pack.dynamics, device, motion=pack.motion, recall=pack.recall, sound=pack.sound)
 
     @property
     def listens(self) -> bool:
@@ -122,6 +197,7 @@ class Engine:
         sound: Tensor | None = None,
         prompts: Sequence[str] | None = None,
         strength: float = 0.0,
+        pose: Tensor | None = None,
     ) -> State:
         """Start sessions from real moments.
 
@@ -132,6 +208,7 @@ class Engine:
             sound: (b, t, latent) what was heard, for a world with sound; silence by default.
             prompts: what each of them is told from the beginning; nothing by default.
             strength: how much further than by itself the picture follows its prompt, 0 to 2 are learnt.
+            pose: (b, 5) of the first of those frames, for a world with recall; level, at the usual height by default.
         """
         latents, actions, key = (x.to(self.device) for x in (latents.float(), actions.float(), key))
         b, t = latents.shape[:2]
@@ -141,10 +218,14 @@ class Engine:
         ring = Ring.empty(config.transformer, b, tokens, self.device)
         zeros = torch.zeros_like(latents[:, :1])
         words, said = self._read([""] * b if prompts is None else prompts)
+        before = torch.cat([zeros, latents[:, :-1]], 1)
+        opening = self._open(latents, before, actions, pose)
         strengths = torch.full((b,), strength, device=self.device)
         block = Block(
             noised=self._context(latents, key, t),
-            previous=torch.cat([zeros, latents[:, :-1]], 1),
+            previous=before,
+            carried=opening.carried,
+            recalled=opening.recalled,
             actions=actions,
             level=self._grid(b, t, CONTEXT_LEVEL),
             step=self._grid(b, t, _log2(K_MAX)),
@@ -155,12 +236,16 @@ class Engine:
         for frame in range(max(0, t - 1 - config.transformer.context), t - 1):
             number = torch.full((b,), frame, device=self.device)
             ring = ring.commit(number, [layer[:, :, :, :, frame] for layer in made])
-        before = latents[:, -2] if t > 1 else torch.zeros_like(latents[:, -1])
         return State(
             ring=ring,
             latents=latents[:, -1],
-            before=before,
-            action=actions[:, -1],
+            before=before[:, -1],
+            pixels=opening.pixels,
+            carried=latents[:, -1, :0] if opening.carried is None else opening.carried[:, -1],
+            recalled=latents[:, -1, :0] if opening.recalled is None else opening.recalled[:, -1],
+            album=opening.album,
+            pose=opening.pose,
+            actions=opening.recent,
             frame=torch.full((b,), t - 1, device=self.device),
             key=key,
             words=words,
@@ -195,12 +280,16 @@ class Engine:
         now = state.frame + 1
         shape = tuple(state.latents.shape[1:])
         fresh = noise.normal(state.key, now, _FRESH, shape)
-        ring, prediction = self._first_pass(state, action, fresh, steps)
+        actions = torch.cat([state.actions[:, 1:], action[:, None]], 1)
+        hint = self._hint(state, actions, now)
+        ring, prediction = self._first_pass(state, action, hint, fresh, steps)
         for index in range(1, steps):
             tau = index / steps
             block = Block(
                 noised=(prediction.clean * tau + fresh[:, None] * (1 - tau)),
                 previous=state.latents[:, None],
+                carried=None if self.motion is None else hint.carried[:, None],
+                recalled=None if self.recall is None else hint.recalled[:, None],
                 actions=action[:, None],
                 level=self._grid(len(state), 1, index * K_MAX // steps),
                 step=self._grid(len(state), 1, _log2(steps)),
@@ -209,21 +298,62 @@ class Engine:
             )
             prediction = self._predict(block, ring.past(now))
         heard = state.sound if prediction.sound is None else torch.cat([state.sound[:, 1:], prediction.sound], 1)
+        latents = prediction.clean[:, -1]
+        pixels = to_pixels(self.autoencoder.decode(latents))
         after = replace(
             state,
             ring=ring,
-            latents=prediction.clean[:, -1],
+            latents=latents,
             before=state.latents,
-            action=action,
+            pixels=pixels,
+            carried=hint.carried,
+            recalled=hint.recalled,
+            pose=hint.pose,
+            album=self._put(state.album, pixels, hint.pose, now),
+            actions=actions,
             frame=now,
             sound=heard,
         )
         return after, self._outcome(after, prediction)
 
     @torch.inference_mode()
+    def residual(self, state: State) -> Tensor:
+        """How far the newest frames are from what the codec can say: they change by this when decoded and encoded.
+
+        Shape (b,), mean of squares over latents of about unit variance. It grows when a dream leaves what was learnt
+        (as Hansen and Wang's round-trip detector, arXiv 2606.27326).
+        """
+        return self.residual_of(state.latents)
+
+    @torch.inference_mode()
+    def residual_of(self, latents: Tensor) -> Tensor:
+        """The same for any latents. Shapes: (b, c, h, w) -> (b,)."""
+        again = self.autoencoder.encode(self.autoencoder.decode(latents).clamp(-1, 1))
+        return (again - latents).square().mean((1, 2, 3))
+
+    @torch.inference_mode()
+    def look(self, pixels: Tensor) -> Tensor:
+        """Encode pictures to begin from. Shapes: (b, h, w, 3) uint8 -> (b, c, h / factor, w / factor)."""
+        return self.autoencoder.encode(to_float(pixels.to(self.device)))
+
+    @torch.inference_mode()
+    def anchor(self, state: State) -> State:
+        """Soft reset: begin anew from the last two frames as they are seen, without a cut.
+
+        What piled up in the ring is forgotten; words, sound, places and the session's noise stay.
+        """
+        last = torch.stack([self.autoencoder.decode(state.before), self.autoencoder.decode(state.latents)], 1)
+        latents = self.autoencoder.encode(last.flatten(0, 1).clamp(-1, 1)).unflatten(0, last.shape[:2])
+        heard = state.sound[:, -2:] if state.sound.shape[-1] else None
+        anew = self.begin(latents, state.actions[:, -2:], state.key, sound=heard)
+        # frames are numbered on: noise must not repeat, and the album must know what is old
+        ring = replace(anew.ring, frame=torch.where(anew.ring.frame >= 0, state.frame[:, None] - 1, -1))
+        return replace(state, ring=ring, latents=latents[:, 1], before=latents[:, 0], pixels=anew.pixels)
+
+    @torch.inference_mode()
     def show(self, state: State) -> Tensor:
-        """Decode the newest frames. Shape (b, h, w, 3) uint8, on the engine's device."""
-        return to_pixels(self.autoencoder.decode(state.latents))
+        """The newest frames. Shape (b, h, w, 3) uint8, on the engine's device."""
+        return state.pixels
 
     @torch.inference_mode()
     def hear(self, state: State) -> Tensor:
@@ -233,7 +363,58 @@ class Engine:
         samples = self.sound.decode_newest(state.sound)
         return (samples * 32767).round().clamp(-32768, 32767).to(torch.int16)
 
-    def _first_pass(self, state: State, action: Tensor, fresh: Tensor, steps: int) -> tuple[Ring, Prediction]:
+    def _open(self, latents: Tensor, before: Tensor, actions: Tensor, pose: Tensor | None) -> _Opening:
+        """Walk through the real frames, (b, t, c, h, w), that sessions begin with."""
+        b, t = latents.shape[:2]
+        history = max(2, self.motion.config.history) if self.motion else 2  # two: anchor() begins from two frames
+        padded = F.pad(actions, (0, 0, history, 0))
+        begin = torch.zeros(b, poses.POSE) if pose is None else pose.float()
+        pose = (begin if self.recall else begin[:, :0]).to(self.device)
+        pixels = to_pixels(self.autoencoder.decode(latents[:, 0]))
+        album = Album.empty(b, PLACES if self.recall else 0, tuple(pixels.shape[1:]), self.device)
+        album = self._put(album, pixels, pose, self._grid(b, 1, 0)[:, 0])
+        carried = [torch.zeros_like(latents[:, 0])]
+        for index in range(1, t):
+            if self.motion:
+                told = padded[:, index + 1 : index + 1 + history]
+                z, z_before = latents[:, index - 1], before[:, index - 1]
+                moved, travel = carry(self.motion, self.autoencoder, to_float(pixels), z, z_before, told)
+                carried.append(moved)
+                pose = poses.after(pose, travel) if self.recall else pose
+            if self.motion or index == t - 1:
+                pixels = to_pixels(self.autoencoder.decode(latents[:, index]))
+            album = self._put(album, pixels, pose, self._grid(b, 1, index)[:, 0])
+        nothing = latents.new_zeros(b, t, latents.shape[2] + 1, *latents.shape[3:])
+        return _Opening(
+            carried=torch.stack(carried, 1) if self.motion else None,
+            recalled=nothing if self.recall else None,
+            pixels=pixels,
+            pose=pose,
+            album=album,
+            recent=padded[:, -history:],
+        )
+
+    def _hint(self, state: State, actions: Tensor, now: Tensor) -> _Hint:
+        """What sessions know of their next frame before they dream it."""
+        if self.motion is None:
+            return _Hint(carried=state.carried, recalled=state.recalled, pose=state.pose)
+        shown = to_float(state.pixels)
+        carried, travel = carry(self.motion, self.autoencoder, shown, state.latents, state.before, actions)
+        if self.recall is None:
+            return _Hint(carried=carried, recalled=state.recalled, pose=state.pose)
+        album, pose = state.album, poses.after(state.pose, travel)
+        place, helps = look_up(album.pose, album.frame, pose, now, self.recall.unit)
+        session = torch.arange(len(state), device=self.device)
+        pixels, seen = to_float(album.pixels[session, place]), album.pose[session, place]
+        recalled = turned(self.recall, self.autoencoder, pixels, seen, carried, pose)
+        return _Hint(carried=carried, recalled=recalled * helps[:, None, None, None], pose=pose)
+
+    def _put(self, album: Album, pixels: Tensor, pose: Tensor, frame: Tensor) -> Album:
+        return album.put(pixels, pose, frame, self.recall.unit) if self.recall else album
+
+    def _first_pass(
+        self, state: State, action: Tensor, hint: _Hint, fresh: Tensor, steps: int
+    ) -> tuple[Ring, Prediction]:
         """Commit the newest frame and take the first denoising step of the next one, in one pass of two frames."""
         b, now = len(state), state.frame + 1
         old = _mix(
@@ -246,7 +427,9 @@ class Engine:
         block = Block(
             noised=torch.stack([old, fresh], 1),
             previous=torch.stack([state.before, state.latents], 1),
-            actions=torch.stack([state.action, action], 1),
+            carried=None if self.motion is None else torch.stack([state.carried, hint.carried], 1),
+            recalled=None if self.recall is None else torch.stack([state.recalled, hint.recalled], 1),
+            actions=torch.stack([state.actions[:, -1], action], 1),
             level=level,
             step=step,
             sound=self._sound_pair(state, now),

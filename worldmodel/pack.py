@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,8 +18,10 @@ from torch import Tensor, nn
 
 from inhabit.bridge.world import WorldInfo
 from inhabit.worldmodel.catalog import PACK_FORMAT, WORLD_JSON, PackError, read_header
+from inhabit.worldmodel.memory.recall import Recall
 from inhabit.worldmodel.omni.autoencoder import Autoencoder, AutoencoderConfig
 from inhabit.worldmodel.omni.dynamics import Dynamics, DynamicsConfig
+from inhabit.worldmodel.omni.motion import Motion
 from inhabit.worldmodel.omni.sound import SoundCodec
 
 STORED = torch.float16
@@ -57,6 +61,9 @@ class Starts:
     sound: Tensor | None = None
     """(n, t, latent) float16 sound latents; None in a silent world."""
 
+    pose: Tensor | None = None
+    """(n, 5) of the first frame of each, see memory.pose; None in a world without recall."""
+
     prompts: tuple[str, ...] = ()
     """What held in each of them; empty in a world without words."""
 
@@ -72,7 +79,17 @@ class Pack:
     autoencoder: Autoencoder
     dynamics: Dynamics
     starts: Starts
+    motion: Motion | None = None
+    recall: Recall | None = None
     sound: SoundCodec | None = None
+
+    @cached_property
+    def weights_hash(self) -> str:
+        """Tells packs apart that have the same name: eight digits that depend on what the dynamics learnt."""
+        digest = hashlib.blake2b(digest_size=4)
+        for value in half(self.dynamics).values():
+            digest.update(value.cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()
 
 
 def load_pack(folder: Path) -> Pack:
@@ -86,17 +103,33 @@ def load_pack(folder: Path) -> Pack:
     autoencoder, dynamics = Autoencoder(file.autoencoder), Dynamics(file.dynamics)
     fill(autoencoder, folder / "autoencoder.safetensors")
     fill(dynamics, folder / "dynamics.safetensors")
-    sound = None
+    motion = recall = sound = None
+    if file.dynamics.motion:
+        motion = Motion(file.dynamics.motion)
+        fill(motion, folder / "motion.safetensors")
+    if file.dynamics.recall:
+        recall = Recall(file.dynamics.recall)
+        fill(recall, folder / "recall.safetensors")
     if file.dynamics.sound:
         sound = SoundCodec(file.dynamics.sound)
         fill(sound, folder / "sound.safetensors")
-    return Pack(file=file, autoencoder=autoencoder, dynamics=dynamics, starts=_load_starts(file, folder), sound=sound)
+    starts = _load_starts(file, folder)
+    return Pack(
+        file=file,
+        autoencoder=autoencoder,
+        dynamics=dynamics,
+        starts=starts,
+        motion=motion,
+        recall=recall,
+        sound=sound,
+    )
 
 
 def _load_starts(file: WorldFile, folder: Path) -> Starts:
     path = folder / "starts.safetensors"
     starts = read_tensors(path)
     wanted = {"latents", "actions"} | ({"sound"} if file.dynamics.sound else set())
+    wanted |= {"pose"} if file.dynamics.recall else set()
     if set(starts) != wanted or len(starts["latents"]) == 0:
         raise PackError(f"Expected {', '.join(sorted(wanted))}, got {sorted(starts)} - at {path}")
     if file.start_prompts and len(file.start_prompts) != len(starts["latents"]):
@@ -115,9 +148,12 @@ def save_pack(pack: Pack, folder: Path) -> None:
     starts = {"latents": pack.starts.latents.half(), "actions": pack.starts.actions.float()}
     if pack.starts.sound is not None:
         starts["sound"] = pack.starts.sound.half()
+    if pack.starts.pose is not None:
+        starts["pose"] = pack.starts.pose.float()
     write_tensors(starts, partial / "starts.safetensors")
-    if pack.sound is not None:
-        write_tensors(half(pack.sound), partial / "sound.safetensors")
+    for name, network in (("motion", pack.motion), ("recall", pack.recall), ("sound", pack.sound)):
+        if network is not None:
+            write_tensors(half(network), partial / f"{name}.safetensors")
     text = msgspec.json.format(msgspec.json.encode(pack.file), indent=2)
     (partial / WORLD_JSON).write_bytes(text + b"\n")
     replaced = folder.with_name(f"{folder.name}.{os.getpid()}.old")

@@ -170,9 +170,22 @@ class Recorder:
     ...     recorder.add(pixels, action=(1, 0), first=True)
     """
 
-    def __init__(self, folder: str | Path, info: WorldInfo, *, source: str, licence: str = ""):
+    def __init__(
+        self, folder: str | Path, info: WorldInfo, *, source: str, licence: str = "", variables: Sequence[str] = ()
+    ):
+        """Begin, or go on with, a recording.
+
+        Args:
+            source: what is played.
+            licence: of what the frames show.
+            variables: names of the numbers that add() is given with each frame. A game in which one walks around gives
+                X (east), Y (up), Z (north), YAW (degrees, clockwise from north) and PITCH (degrees, up): a world that
+                is learnt from them remembers places.
+        """
         self._folder = Path(folder)
-        self._writer = ShardWriter(write_meta(self._folder, Meta(world=info, source=source, licence=licence)))
+        meta = Meta(world=info, source=source, licence=licence, variables=tuple(variables))
+        self._writer = ShardWriter(write_meta(self._folder, meta))
+        self._variables = len(variables)
         self._next = len(list(self._folder.glob("shard-*.h5")))
         self._seed = self._next * SHARD_FRAMES - 1  # episodes are numbered, and go on beyond those that are there
         self._after_end = True
@@ -189,8 +202,13 @@ class Recorder:
         sound: np.ndarray | None = None,
         objects: Sequence[Box] = (),
         text: str | None = None,
+        variables: Sequence[float] = (),
     ) -> None:
         """Append the frame that `action` led to. A frame after an ended episode begins the next one by itself."""
+        if len(variables) != self._variables:
+            raise RecordingError(
+                f"Expected {self._variables} variables, as the recording began with, got {variables!r}"
+            )
         first = first or self._after_end
         self._after_end = terminated or truncated
         self._seed += first
@@ -206,6 +224,7 @@ class Recorder:
                 sound=sound,
                 objects=objects,
                 text=text,
+                variables=variables,
             )
         )
         if len(self._writer) >= SHARD_FRAMES:

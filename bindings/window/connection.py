@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from inhabit.bridge.client import LiveWorld
 from inhabit.bridge.frames import Frame
@@ -30,13 +31,21 @@ _STATES: dict[str, State] = {
 class Connection:
     """Opens a world, notices when it is lost and, with a sidecar of its own, mends that."""
 
-    def __init__(self, name: str, *, endpoint: str = "", supervisor: Supervisor | None = None):
+    def __init__(
+        self,
+        name: str,
+        *,
+        endpoint: str = "",
+        supervisor: Supervisor | None = None,
+        options: Mapping[str, Any] | None = None,
+    ):
         """Describe a connection; start() begins it.
 
         Args:
             name: what people call the world.
             endpoint: of a sidecar that runs already.
             supervisor: of a sidecar that this connection starts, watches and stops. Either this or `endpoint`.
+            options: what every episode begins with, as World.reset() takes them, such as {"image": bytes}.
         """
         self.name = name
         self.live: LiveWorld | None = None
@@ -45,6 +54,7 @@ class Connection:
         self.info: WorldInfo | None = None
         """What the world is; None until it has said so."""
 
+        self._options = dict(options or {})
         self._endpoint = endpoint
         self._supervisor = supervisor
         self._status: SupervisorStatus | None = None
@@ -89,6 +99,11 @@ class Connection:
         frame = self.live.poll(timeout_s) if self.live else None
         self._learn_info()
         return frame
+
+    def reset(self) -> None:
+        """Begin again."""
+        if self.live:
+            self.live.reset(options=self._options)
 
     def retry(self) -> None:
         """Try again with a world that is lost or has failed."""
@@ -151,4 +166,4 @@ class Connection:
         if self.live:
             self.live.reconnect(endpoint)
         else:
-            self.live = LiveWorld(endpoint, client="inhabit play", timeout_s=timeout_s)
+            self.live = LiveWorld(endpoint, client="inhabit play", timeout_s=timeout_s, options=self._options)

@@ -212,8 +212,8 @@ class PlayLoop:
         for pane in broken or self.panes:
             if pane.state == "lost":
                 pane.connection.retry()
-            elif pane.connection.live:
-                pane.connection.live.reset()
+            else:
+                pane.connection.reset()
         if not broken:
             self.face.say("Begun again", self._clock_ns())
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -16,13 +18,15 @@ def small_pack():
     from inhabit.bridge.world import WorldInfo
     from inhabit.worldmodel.omni.autoencoder import Autoencoder, AutoencoderConfig
     from inhabit.worldmodel.omni.dynamics import Dynamics, DynamicsConfig
+    from inhabit.worldmodel.omni.motion import Motion, MotionConfig
     from inhabit.worldmodel.omni.transformer import TransformerConfig
     from inhabit.worldmodel.pack import Pack, Starts, WorldFile
 
     torch.manual_seed(0)
     codec = AutoencoderConfig(latent_channels=8, widths=(8, 16, 16), blocks=(1, 1, 1))
     sizes = TransformerConfig(width=32, layers=4, heads=2, hidden=48, time_every=2, context=6)
-    dynamics = DynamicsConfig(transformer=sizes, latent_channels=8, grid=(4, 4), actions=3)
+    motion = MotionConfig(latent_channels=8, actions=3, width=8, blocks=1)
+    dynamics = DynamicsConfig(transformer=sizes, motion=motion, latent_channels=8, grid=(4, 4), actions=3)
     info = WorldInfo(
         name="small",
         width=64,
@@ -37,21 +41,21 @@ def small_pack():
             )
         ),
     )
-    networks = Autoencoder(codec), Dynamics(dynamics)
+    networks = Autoencoder(codec), Dynamics(dynamics), Motion(motion)
     for network in networks:
         for weight in network.parameters():
             if weight.ndim > 1:  # convolutions feed back into themselves frame after frame: keep that from exploding
                 torch.nn.init.normal_(weight, std=0.1 if weight.ndim == 2 else 0.02)
     file = WorldFile(info=info, source="test", autoencoder=codec, dynamics=dynamics)
     starts = Starts(latents=torch.randn(4, 5, 8, 4, 4).half(), actions=torch.zeros(4, 5, 3))
-    return Pack(file=file, autoencoder=networks[0], dynamics=networks[1], starts=starts)
+    return Pack(file=file, autoencoder=networks[0], dynamics=networks[1], motion=networks[2], starts=starts)
 
 
 @pytest.fixture
 def engine(small_pack):
     from inhabit.worldmodel.engine import Engine
 
-    return Engine(small_pack.autoencoder, small_pack.dynamics)
+    return Engine.of(small_pack)
 
 
 @pytest.fixture
@@ -61,3 +65,9 @@ def pack_folder(small_pack, tmp_path: Path) -> Path:
     folder = tmp_path / "small"
     save_pack(small_pack, folder)
     return folder
+
+
+@pytest.fixture
+def steps_clock():
+    """A clock for budgets that counts how often it is asked: training then takes the same steps on every machine."""
+    return partial(next, count())

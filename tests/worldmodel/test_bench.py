@@ -35,7 +35,7 @@ def test_the_report_has_rates_parts_growth_and_threads(pack_folder, tmp_path, ca
         engine = report["engine"][f"k{steps}"]
         assert engine["fps"] > 0
         assert engine["ms_p50"] <= engine["ms_p99"]
-    assert set(report["engine"]["k2"]["ms"]) == {"denoise", "commit", "decode"}
+    assert set(report["engine"]["k2"]["ms"]) == {"motion", "denoise", "commit", "decode"}
     assert report["growth"]["frame_time_ratio"] > 0
     assert report["growth"]["frames"] == 60
     assert report["growth"]["rss_mb"] is not None
@@ -57,9 +57,13 @@ def test_a_frames_time_is_split_into_its_parts(subject, monkeypatch):
 
     hook = subject.engine.dynamics.register_forward_hook(work)
     config = speed.SpeedConfig(timed_frames=6)
-    assert speed.split(subject, 1, config) == pytest.approx({"denoise": 10.0, "decode": 0.0})
-    assert speed.split(subject, 2, config) == pytest.approx({"denoise": 14.0, "commit": 3.0, "decode": 0.0})
-    assert speed.split(subject, 4, config) == pytest.approx({"denoise": 28.0, "commit": 3.0, "decode": 0.0})
+    assert speed.split(subject, 1, config) == pytest.approx({"motion": 0.0, "denoise": 10.0, "decode": 0.0})
+    assert speed.split(subject, 2, config) == pytest.approx(
+        {"motion": 0.0, "denoise": 14.0, "commit": 3.0, "decode": 0.0}
+    )
+    assert speed.split(subject, 4, config) == pytest.approx(
+        {"motion": 0.0, "denoise": 28.0, "commit": 3.0, "decode": 0.0}
+    )
     hook.remove()
     assert not subject.engine.dynamics._forward_hooks
 

@@ -29,10 +29,10 @@ def test_streaming_with_a_cache_equals_one_pass_over_the_whole_window(engine, sm
     frames = 5  # within the context, so that both see the same past
     clean = torch.randn(1, frames, 8, 4, 4)
     actions = torch.randn(1, frames, 3).clamp(-1, 1)
-    noised, previous = torch.randn_like(clean), torch.randn_like(clean)
+    noised, previous, carried = (torch.randn_like(clean) for _ in range(3))
     level = torch.tensor([[CONTEXT_LEVEL] * (frames - 1) + [0]])
     step = torch.tensor([[3] * (frames - 1) + [1]])
-    block = Block(noised=noised, previous=previous, actions=actions, level=level, step=step)
+    block = Block(noised=noised, previous=previous, carried=carried, actions=actions, level=level, step=step)
     with torch.inference_mode():
         whole = engine.dynamics(block)
         head = block.select(slice(None), slice(frames - 2))

@@ -89,12 +89,12 @@ def beeping_track(frames: int = 300) -> Soundtrack:
     return Soundtrack(samples, np.arange(frames) % 60 == 0)
 
 
-def test_training_hears_when_it_beeps_and_on_which_side():
+def test_training_hears_when_it_beeps_and_on_which_side(steps_clock):
     track = beeping_track()
     torch.manual_seed(0)
     training = SoundTraining(batch=8, frames=9, rate=4e-3, warmup=10, average=0.9, windows=(32, 64))
     trained = train_sound(
-        SoundCodec(SMALL), track, np.arange(240), Budget(seconds=6), torch.device("cpu"), training
+        SoundCodec(SMALL), track, np.arange(240), Budget(seconds=2400, clock=steps_clock), torch.device("cpu"), training
     ).eval()
     with torch.inference_mode():
         latents = encode_track(trained, track, torch.device("cpu")).float()
@@ -152,9 +152,7 @@ def test_a_sounding_world_keeps_the_contract_and_says_so_many_samples(sounding_p
 
 
 def test_sound_answers_to_the_action(sounding_pack):
-    world = NeuralWorld(
-        sounding_pack, Engine(sounding_pack.autoencoder, sounding_pack.dynamics, sound=sounding_pack.sound)
-    )
+    world = NeuralWorld(sounding_pack, Engine.of(sounding_pack))
     heard = []
     for keys in ((), ("Space",)):
         world.reset(seed=3)
@@ -163,7 +161,7 @@ def test_sound_answers_to_the_action(sounding_pack):
 
 
 def test_sessions_of_a_batch_hear_themselves(sounding_pack):
-    engine = Engine(sounding_pack.autoencoder, sounding_pack.dynamics, sound=sounding_pack.sound)
+    engine = Engine.of(sounding_pack)
 
     def begin(start: int, key: int) -> State:
         part = sounding_pack.starts
@@ -187,6 +185,8 @@ def test_a_world_learns_which_action_sounds(sounding_pack):
         ended=torch.zeros(n),
         first=torch.arange(n) % 50 == 0,
         care=torch.zeros(n, 4, 4),
+        carried=torch.zeros(n, 8, 4, 4).half(),
+        recent=torch.zeros(n, 4, 3),
         sound=(2 * fired[:, None] - 1).expand(n, SMALL.latent).half(),
         loudness=fired + 0.1,
     )

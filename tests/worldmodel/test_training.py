@@ -13,10 +13,11 @@ from inhabit.bridge.controls import Controls
 from inhabit.bridge.errors import InhabitError
 from inhabit.bridge.toy import ToyWorld
 from inhabit.worldmodel.omni.dynamics import K_MAX, Block, Dynamics, Prediction, reward_values, two_hot
+from inhabit.worldmodel.omni.motion import carry
 from inhabit.worldmodel.recordings import Recorder
 from inhabit.worldmodel.train.dynamics import DynamicsTrainer, DynamicsTraining
 from inhabit.worldmodel.train.footage import load_footage, object_weight
-from inhabit.worldmodel.train.forcing import FINEST, ForcingConfig
+from inhabit.worldmodel.train.forcing import FINEST, Eyes, ForcingConfig
 from inhabit.worldmodel.train.latents import Latents, object_cells
 from inhabit.worldmodel.train.presets import preset_for
 from inhabit.worldmodel.train.schedule import TRIAL_STEPS, Average, Budget, Threads, learning_rate
@@ -55,7 +56,7 @@ class Oracle(Dynamics):
         )
 
 
-def trainer_of(small_pack, network=None, **changes) -> DynamicsTrainer:
+def trainer_of(small_pack, network=None, eyes=None, **changes) -> DynamicsTrainer:
     torch.manual_seed(0)
     n, config = 200, small_pack.file.dynamics
     data = Latents(
@@ -65,10 +66,12 @@ def trainer_of(small_pack, network=None, **changes) -> DynamicsTrainer:
         ended=torch.zeros(n),
         first=torch.arange(n) % 50 == 0,
         care=torch.zeros(n, 4, 4),
+        carried=torch.randn(n, 8, 4, 4).half(),
+        recent=torch.zeros(n, 4, 3),
     )
     training = DynamicsTraining(batch=4, window=10, warmup=5, **changes)
     starts = np.array([0, 50, 100, 110])
-    return DynamicsTrainer(network or Dynamics(config), data, starts, torch.device("cpu"), training)
+    return DynamicsTrainer(network or Dynamics(config), data, starts, torch.device("cpu"), training, eyes=eyes)
 
 
 def test_half_steps_of_a_perfect_network_lead_to_the_clean_frame(small_pack):
@@ -108,23 +111,42 @@ def test_the_previous_frame_is_the_one_before_and_nothing_at_an_episodes_start(s
     trainer = trainer_of(small_pack, forcing=ForcingConfig(previous_noise=0.0, previous_drop=0.0))
     rows = torch.stack([torch.arange(0, 10), torch.arange(110, 120)])  # the first begins an episode
     clean = trainer._data.z[rows].float()
-    previous = trainer.forcing.previous(rows, clean)
+    previous, _ = trainer.forcing.previous(rows, clean)
     assert torch.equal(previous[:, 1:], clean[:, :-1])
     assert not previous[0, 0].any()
     assert torch.equal(previous[1, 0], trainer._data.z[109].float())
 
 
-def test_a_network_that_moves_and_changes_nothing_keeps_the_frame_before(small_pack):
+@pytest.mark.parametrize(("bias", "kept"), [(100.0, "carried"), (-100.0, "previous")])
+def test_an_untrained_network_shows_the_frame_before_where_motion_carried_it_or_where_it_was(small_pack, bias, kept):
     trainer = trainer_of(small_pack, forcing=ForcingConfig(previous_noise=0.0, previous_drop=0.0))
     with torch.no_grad():
-        detail = trainer.network.detail
-        assert detail.choice.bias is not None
-        detail.choice.bias[0] = 100.0  # no doubt left that everything stays where it is
-        centre = torch.zeros_like(detail.moves.weight)
-        centre[:8, :, 1, 3] = torch.eye(8)
-        detail.moves.weight.copy_(centre)
+        choice = trainer.network.detail.choice
+        assert choice.bias is not None
+        choice.bias[1] = bias
     block, _ = trainer.forcing.noise(trainer.forcing.draw_rows())
-    torch.testing.assert_close(trainer.network(block).clean, block.previous)
+    torch.testing.assert_close(trainer.network(block).clean, getattr(block, kept))
+
+
+def test_in_a_dream_motion_carries_the_networks_own_frames(small_pack):
+    forcing = ForcingConfig(previous_noise=0.0, previous_drop=0.0)
+    eyes = Eyes(autoencoder=small_pack.autoencoder, motion=small_pack.motion)
+    trainer = trainer_of(small_pack, forcing=forcing, eyes=eyes)
+    rows = trainer.forcing.draw_rows()
+    block, real = trainer.forcing.noise(rows)
+    dreamt = trainer.forcing.dream(block, real, rows)
+    assert block.carried is not None
+    assert dreamt.carried is not None
+    own = (dreamt.previous != block.previous).flatten(2).any(2)
+    changed = (dreamt.carried != block.carried).flatten(2).any(2)
+    assert own.any()
+    assert torch.equal(own, changed)
+    row, frame = (int(x) for x in own.nonzero()[-1])
+    seen = dreamt.previous[row, frame][None]
+    pixels = small_pack.autoencoder.decode(seen).clamp(-1, 1)
+    before = dreamt.previous[row, frame - 1][None] if frame else torch.zeros_like(seen)
+    moved, _ = carry(small_pack.motion, small_pack.autoencoder, pixels, seen, before, torch.zeros(1, 4, 3))
+    torch.testing.assert_close(dreamt.carried[row, frame], moved[0], atol=2e-5, rtol=1e-4)
 
 
 def test_rewards_survive_two_hot():
@@ -137,7 +159,8 @@ def test_rewards_survive_two_hot():
 def test_training_lowers_the_loss(small_pack):
     trainer = trainer_of(small_pack, rate=3e-3)
     # every frame equals the one before it: handing it on is all there is to learn
-    trainer._data = replace(trainer._data, z=trainer._data.z[:1].repeat(200, 1, 1, 1))
+    still = trainer._data.z[:1].repeat(200, 1, 1, 1)
+    trainer._data = trainer.forcing.data = replace(trainer._data, z=still, carried=still)
     first = np.mean([trainer.take_step(0.0)["video"] for _ in range(10)])
     for _ in range(120):
         last = trainer.take_step(0.5)["video"]

@@ -46,7 +46,7 @@ def speaking_pack(small_pack) -> Pack:
 
 @pytest.fixture
 def world(speaking_pack) -> NeuralWorld:
-    return NeuralWorld(speaking_pack, Engine(speaking_pack.autoencoder, speaking_pack.dynamics))
+    return NeuralWorld(speaking_pack, Engine.of(speaking_pack))
 
 
 def test_words_are_lower_case_without_punctuation():
@@ -148,14 +148,14 @@ def test_what_was_said_survives_save_and_restore(world, speaking_pack):
     world.configure(prompt="red snow", strength=1)
     state = world.save()
     frames = [world.step(IDLE).pixels for _ in range(3)]
-    other = NeuralWorld(speaking_pack, Engine(speaking_pack.autoencoder, speaking_pack.dynamics))
+    other = NeuralWorld(speaking_pack, Engine.of(speaking_pack))
     other.restore(state)
     assert all(np.array_equal(other.step(IDLE).pixels, frame) for frame in frames)
     assert other.configure(prompt="red snow", strength=1) is None
 
 
 def test_each_session_of_a_batch_has_its_own_prompt(speaking_pack):
-    engine = Engine(speaking_pack.autoencoder, speaking_pack.dynamics)
+    engine = Engine.of(speaking_pack)
     latents, actions = speaking_pack.starts.latents[:1], speaking_pack.starts.actions[:1]
     twice = torch.cat([latents, latents]), torch.cat([actions, actions])
     both = engine.begin(*twice, torch.tensor([5, 5]), prompts=["", "snow"])
@@ -185,6 +185,8 @@ def trainer_of(speaking_pack, **changes) -> DynamicsTrainer:
         ended=torch.zeros(n),
         first=torch.arange(n) % 50 == 0,
         care=torch.zeros(n, 4, 4),
+        carried=torch.zeros(n, 8, 4, 4).half(),
+        recent=torch.zeros(n, 4, 3),
         prompts=tokenise(["red", "snow", ""], TEXT),
         prompt=prompt,
     )

@@ -107,7 +107,7 @@ def evaluate(config: EvalConfig, display: Display) -> dict[str, Any]:
     if steps not in STEPS:
         raise InhabitError(f"Expected steps to be one of {STEPS}, got {steps} - at --steps")
     device = choose_device(config.device)
-    engine = Engine(pack.autoencoder, pack.dynamics, device)
+    engine = Engine.of(pack, device)
     clock = Stages(display)
     with clock.stage("real play"):
         real = _reality(config, pack, clock)

@@ -75,6 +75,7 @@ def roll_out(
             key[part],
             sound=None if heard is None else heard[seen],
             prompts=said,
+            pose=None if footage.pose is None else torch.from_numpy(footage.pose[context[part, 0]]),
         )
         for index in range(frames):
             threads.begin_step()

@@ -18,6 +18,7 @@ from inhabit.bridge.report import rss_mb
 from inhabit.worldmodel.engine import STEPS, Engine, State
 from inhabit.worldmodel.omni.autoencoder import Autoencoder
 from inhabit.worldmodel.omni.dynamics import Dynamics
+from inhabit.worldmodel.omni.motion import Motion
 from inhabit.worldmodel.pack import Pack, Starts
 from inhabit.worldmodel.train.presets import preset_for
 
@@ -65,7 +66,7 @@ class Subject:
 
     def frame(self, state: State, index: int, steps: int) -> State:
         """Make one frame and bring it to main memory; a different button is held every few frames."""
-        size = state.action.shape[1]
+        size = state.actions.shape[2]
         action = torch.zeros(1, size)
         action[0, index // 8 % size] = 1.0
         state, _ = self.engine.step(state, action, steps=steps)
@@ -76,7 +77,7 @@ class Subject:
 def from_pack(pack: Pack, device: torch.device) -> Subject:
     info = pack.file.info
     said = {"name": info.name, "size_px": [info.width, info.height], "rate_hz": info.rate_hz, "untrained": False}
-    return Subject(engine=Engine(pack.autoencoder, pack.dynamics, device), starts=pack.starts, said=said)
+    return Subject(engine=Engine.of(pack, device), starts=pack.starts, said=said)
 
 
 def untrained(name: str, *, width: int, height: int, device: torch.device) -> Subject:
@@ -90,7 +91,8 @@ def untrained(name: str, *, width: int, height: int, device: torch.device) -> Su
     made = [-(-side // cell) * cell for side in (width, height)]
     preset = preset_for(name, width=made[0], height=made[1], actions=UNTRAINED_ACTIONS)
     torch.manual_seed(0)
-    engine = Engine(Autoencoder(preset.autoencoder), Dynamics(preset.dynamics), device)
+    motion = Motion(preset.dynamics.motion) if preset.dynamics.motion else None
+    engine = Engine(Autoencoder(preset.autoencoder), Dynamics(preset.dynamics), device, motion=motion)
     shape = (1, CONTEXT_FRAMES, preset.dynamics.latent_channels, *preset.dynamics.grid)
     starts = Starts(latents=torch.randn(shape), actions=torch.zeros(1, CONTEXT_FRAMES, UNTRAINED_ACTIONS))
     said = {"name": name, "size_px": [width, height], "made_px": made, "untrained": True}
@@ -99,7 +101,8 @@ def untrained(name: str, *, width: int, height: int, device: torch.device) -> Su
 
 def parameters(engine: Engine) -> int:
     """Weights in all."""
-    return sum(weight.numel() for net in (engine.autoencoder, engine.dynamics) for weight in net.parameters())
+    networks = (engine.autoencoder, engine.dynamics, engine.motion, engine.sound)
+    return sum(weight.numel() for network in networks if network for weight in network.parameters())
 
 
 def compare_threads(subject: Subject, config: SpeedConfig, *, steps: int = 2) -> dict[str, Any]:
@@ -148,38 +151,54 @@ def summary(times_ms: Sequence[float]) -> dict[str, float]:
 
 
 def split(subject: Subject, steps: int, config: SpeedConfig) -> dict[str, float]:
-    """Where a frame's time goes, medians in ms: `denoise`, `commit`, `decode`.
+    """Where a frame's time goes, medians in ms: `motion`, `denoise`, `commit`, `decode`.
 
-    The network's passes are timed one by one. The first pass of a step also commits the frame before it; with more than
-    one step, a later pass shows what denoising alone takes, and what the first takes beyond that, with the noise and
-    the ring, is `commit`. With one step the two cannot be told apart: `denoise` then holds both.
+    `motion` is what carries the frame before to where it will be, and is missing where a world has none. The network's
+    passes are timed one by one. The first pass of a step also commits the frame before it; with more than one step, a
+    later pass shows what denoising alone takes, and what the step takes beyond all that, with the noise and the ring,
+    is `commit`. With one step the two cannot be told apart: `denoise` then holds both.
     """
-    passes: list[float] = []
-    began: list[float] = []
-
-    def before(*_: Any) -> None:
-        _finish(subject.engine)
-        began.append(time.perf_counter())
-
-    def after(*_: Any) -> None:
-        _finish(subject.engine)
-        passes.append((time.perf_counter() - began[-1]) * 1e3)
-
-    hooks = [
-        subject.engine.dynamics.register_forward_pre_hook(before),
-        subject.engine.dynamics.register_forward_hook(after),
-    ]
+    engine = subject.engine
+    passes, decodes = _Watch(engine, engine.dynamics), _Watch(engine, engine.autoencoder.decoder)
+    carries = (engine.motion, engine.autoencoder.encoder) if engine.motion else ()
+    moves = [_Watch(engine, part) for part in carries]
     try:
-        step_ms, decode_ms = _time_parts(subject, steps, config)
+        step_ms, show_ms = _time_parts(subject, steps, config)
     finally:
-        for hook in hooks:
-            hook.remove()
-    each = np.array(passes[-len(step_ms) * steps :]).reshape(-1, steps)
+        for watch in (passes, decodes, *moves):
+            watch.remove()
+    each = np.array(passes.times_ms[-len(step_ms) * steps :]).reshape(-1, steps)
+    decode = float(np.median(decodes.times_ms[-len(step_ms) :]))
+    parts = {"decode": decode + float(np.median(show_ms))}
+    if moves:
+        parts["motion"] = sum(float(np.median(watch.times_ms[-len(step_ms) :])) for watch in moves)
     if steps == 1:
-        return {"denoise": float(np.median(each)), "decode": float(np.median(decode_ms))}
-    plain = float(np.median(each[:, 1:]))
-    whole = float(np.median(step_ms))
-    return {"denoise": steps * plain, "commit": max(0.0, whole - steps * plain), "decode": float(np.median(decode_ms))}
+        return {**parts, "denoise": float(np.median(each))}
+    plain, whole = float(np.median(each[:, 1:])), float(np.median(step_ms))
+    commit = max(0.0, whole - steps * plain - decode - parts.get("motion", 0.0))
+    return {**parts, "denoise": steps * plain, "commit": commit}
+
+
+class _Watch:
+    """The time that each call of a network takes, ms."""
+
+    def __init__(self, engine: Engine, network: torch.nn.Module):
+        self.times_ms: list[float] = []
+        began = [0.0]
+
+        def before(*_: Any) -> None:
+            _finish(engine)
+            began[0] = time.perf_counter()
+
+        def after(*_: Any) -> None:
+            _finish(engine)
+            self.times_ms.append((time.perf_counter() - began[0]) * 1e3)
+
+        self._hooks = [network.register_forward_pre_hook(before), network.register_forward_hook(after)]
+
+    def remove(self) -> None:
+        for hook in self._hooks:
+            hook.remove()
 
 
 def measure_growth(
@@ -237,7 +256,7 @@ def _time_parts(subject: Subject, steps: int, config: SpeedConfig) -> tuple[list
         len(step_ms) < 2 or time.perf_counter() - began < config.timed_s
     ):
         started = time.perf_counter()
-        state, _ = engine.step(state, torch.zeros(1, state.action.shape[1]), steps=steps)
+        state, _ = engine.step(state, torch.zeros(1, state.actions.shape[2]), steps=steps)
         _finish(engine)
         stepped = time.perf_counter()
         engine.show(state).cpu()

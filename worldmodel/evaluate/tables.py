@@ -177,7 +177,7 @@ def engines(reports: Sequence[Report]) -> str:
     for report in _kind(reports, "engine"):
         pack, growth = report["pack"], report["growth"]
         for name, speed in report["engine"].items():
-            parts = [_number(speed["ms"].get(part), 1) for part in ("denoise", "commit", "decode")]
+            parts = [_number(speed["ms"].get(part), 1) for part in ("motion", "denoise", "commit", "decode")]
             rows.append(
                 (
                     f"{pack['name']}{' (untrained)' if pack['untrained'] else ''}",
@@ -192,7 +192,7 @@ def engines(reports: Sequence[Report]) -> str:
                 )
             )
     head = (
-        "pack", "size", "K", "fps", "wants", "frame ms p50 / p99", "denoise ms", "commit", "decode",
+        "pack", "size", "K", "fps", "wants", "frame ms p50 / p99", "motion ms", "denoise", "commit", "decode",
         "time of late frames", "on",
     )  # fmt: skip
     return _table(head, rows) if rows else ""

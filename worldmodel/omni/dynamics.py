@@ -12,7 +12,9 @@ from dataclasses import dataclass, field, fields, replace
 import torch
 from torch import Tensor, nn
 
+from inhabit.worldmodel.memory.recall import RecallConfig
 from inhabit.worldmodel.omni.autoencoder import Block as ConvBlock
+from inhabit.worldmodel.omni.motion import MotionConfig, place_of
 from inhabit.worldmodel.omni.sound import SoundConfig
 from inhabit.worldmodel.omni.text import TextConfig, TextEncoder, Tokens
 from inhabit.worldmodel.omni.transformer import Past, Transformer, TransformerConfig, Words, space_angles
@@ -43,6 +45,12 @@ class DynamicsConfig:
     sound: SoundConfig | None = None
     """How sound is coded; None for a silent world."""
 
+    motion: MotionConfig | None = None
+    """How the frame before is carried to where it will be; None for a world that is not shown that."""
+
+    recall: RecallConfig | None = None
+    """How pictures of the same place are turned to where one looks; None for a world that remembers only its ring."""
+
     latent_channels: int = 32
     """Channels of the codec's latents."""
 
@@ -63,12 +71,6 @@ class DynamicsConfig:
 
     detail_blocks: tuple[int, int] = (1, 3)
     """Residual blocks of those that read, before the transformer, and of those that write, after it."""
-
-    reach: tuple[int, int] = (1, 3)
-    """Latents up or down, and to either side, from which a move may fetch what is there next."""
-
-    moves: int = 12
-    """Linear maps of the frame before that each place may mix."""
 
     @property
     def token_channels(self) -> int:
@@ -107,6 +109,13 @@ class Block:
 
     step: Tensor
     """(b, t) int64, log2 of the steps of the schedule that this pass belongs to: 0 (one step) .. log2 K_MAX."""
+
+    carried: Tensor | None = None
+    """(b, t, c, h, w) the frame before as motion carries it to where it will be, slightly noised or zeros."""
+
+    recalled: Tensor | None = None
+    """(b, t, c + 1, h, w) an older picture of the place, turned to where one looks, and how much of it there is; zeros
+    where there is none."""
 
     sound: Tensor | None = None
     """(b, t, 2, latent) sound latents at `level`, and those of the frame before, for a world with sound."""
@@ -171,11 +180,11 @@ class Dynamics(nn.Module):
     def forward(self, block: Block, past: list[Past] | None = None) -> Prediction:
         """Predict the clean frames of a block, given its own earlier frames or a cache of them."""
         rows, columns = block.noised.shape[-2] // self.config.patch, block.noised.shape[-1] // self.config.patch
-        seen = self.stem(block.noised, block.previous)
+        seen = self.stem(block)
         tokens = self._tokens(block, seen)
         features, made = self.transformer(tokens, self._angles(rows, columns, tokens.device), past, block.words)
         notes = unpatch(self.video_out(features[:, :, 2 : 2 + rows * columns]), rows, columns, self.config.patch)
-        clean = self.detail(notes, seen, block.previous)
+        clean = self.detail(notes, seen, block)
         with torch.autocast(notes.device.type, enabled=False):
             agent = features[:, :, -1].float()
             sound = self.sound_out(features[:, :, 2 + rows * columns].float()) if self.config.sound else None
@@ -224,16 +233,20 @@ class Stem(nn.Module):
 
     def __init__(self, config: DynamicsConfig):
         super().__init__()
-        width = config.detail_width
-        self.join = nn.Conv2d(2 * config.latent_channels + 2, width, 3, padding=1)
+        width, pictures = config.detail_width, 2 + (config.motion is not None) + (config.recall is not None)
+        known = 2 + (config.recall is not None)
+        self.join = nn.Conv2d(pictures * config.latent_channels + known, width, 3, padding=1)
         self.blocks = nn.Sequential(*(ConvBlock(width) for _ in range(config.detail_blocks[0])))
 
-    def forward(self, noised: Tensor, previous: Tensor) -> Tensor:
-        """Shapes: two of (b, t, c, h, w) -> (b, t, detail_width, h, w)."""
+    def forward(self, block: Block) -> Tensor:
+        """Shape: (b, t, detail_width, h, w)."""
         # convolutions do not know where they are, and turning the view moves its edges twice as far as its middle
-        place = _place(noised).expand(*noised.shape[:2], -1, -1, -1)
-        both = torch.cat([noised, previous, place], dim=2).flatten(0, 1).contiguous(memory_format=torch.channels_last)
-        return self.blocks(self.join(both)).unflatten(0, noised.shape[:2])
+        shape = block.noised.shape[:2]
+        pictures = [block.noised, block.previous, block.carried, block.recalled]
+        pictures = [picture for picture in pictures if picture is not None]
+        place = place_of(block.noised).expand(*shape, -1, -1, -1)
+        both = torch.cat([*pictures, place], dim=2).flatten(0, 1).contiguous(memory_format=torch.channels_last)
+        return self.blocks(self.join(both)).unflatten(0, shape)
 
 
 class Detail(nn.Module):
@@ -241,8 +254,8 @@ class Detail(nn.Module):
 
     A token that stands for hundreds of numbers passes a transformer of this size only in outline: the common survives,
     and a monster of ten pixels is gone within a frame. So the transformer only notes what happens where, and
-    convolutions at full resolution do it. First they move: the frame before is seen through several linear maps of a
-    neighbourhood, which begin as shifts, and each place mixes them. Then they write what changed.
+    convolutions at full resolution do it: each place begins as what it was, as what motion carried there, or as what
+    is remembered of it, and they write what changes.
     """
 
     def __init__(self, config: DynamicsConfig):
@@ -250,55 +263,41 @@ class Detail(nn.Module):
         width, channels = config.detail_width, config.latent_channels
         self.join = nn.Conv2d(DETAIL_NOTES + width, width, 3, padding=1)
         self.first = ConvBlock(width)
-        self.moves = nn.Conv2d(
-            channels,
-            config.moves * channels,
-            [2 * reach + 1 for reach in config.reach],
-            padding=config.reach,
-            bias=False,
-        )
-        self.choice = nn.Conv2d(width, config.moves, 1)
-        self.moved_in = nn.Conv2d(channels, width, 3, padding=1)
+        if config.motion:
+            self.choice = nn.Conv2d(width, 2 + (config.recall is not None), 1)
+            nn.init.zeros_(self.choice.weight)
+            assert self.choice.bias is not None
+            with torch.no_grad():  # at first everything is where motion carried it, or nearly
+                self.choice.bias.copy_(torch.tensor([0.0, 3.0, 0.0])[: len(self.choice.bias)])
+        self.begin_in = nn.Conv2d(channels, width, 3, padding=1)
         self.blocks = nn.Sequential(*(ConvBlock(width) for _ in range(config.detail_blocks[1] - 1)))
         self.out = nn.Conv2d(width, channels, 3, padding=1)
-        self._begin(config)
+        nn.init.zeros_(self.out.weight)
+        assert self.out.bias is not None
+        nn.init.zeros_(self.out.bias)
 
-    @torch.no_grad()
-    def _begin(self, config: DynamicsConfig) -> None:
-        """At first everything stays where it is, or nearly; the other moves are shifts to either side, then copies."""
-        for part in (self.choice.weight, self.choice.bias, self.out.weight, self.out.bias):
-            assert part is not None
-            part.zero_()
-        assert self.choice.bias is not None
-        self.choice.bias[0] = 3.0
-        rows, columns = config.reach
-        sides = sorted(range(-columns, columns + 1), key=abs)
-        weight = self.moves.weight.mul_(0.1).unflatten(0, (config.moves, -1))  # (moves, c, c, rows, columns)
-        for move in range(config.moves):
-            side = sides[move % len(sides)]
-            weight[move, :, :, rows, columns + side] += torch.eye(config.latent_channels)
-
-    def forward(self, notes: Tensor, seen: Tensor, previous: Tensor) -> Tensor:
-        """Shapes: (b, t, DETAIL_NOTES, h, w), (b, t, detail_width, h, w), (b, t, c, h, w) -> the last, float32."""
+    def forward(self, notes: Tensor, seen: Tensor, block: Block) -> Tensor:
+        """Shapes: (b, t, DETAIL_NOTES, h, w), (b, t, detail_width, h, w) -> (b, t, c, h, w) float32."""
         both = torch.cat([notes, seen.to(notes.dtype)], dim=2).flatten(0, 1)
         h = self.first(self.join(both.contiguous(memory_format=torch.channels_last)))
-        moved = self._move(self.choice(h), previous.flatten(0, 1))
-        h = self.blocks(h + self.moved_in(moved.contiguous(memory_format=torch.channels_last)))
+        begin = self._begin(h, block)
+        h = self.blocks(h + self.begin_in(begin.contiguous(memory_format=torch.channels_last)))
         with torch.autocast(notes.device.type, enabled=False):  # the last layer stays fp32: it sets the picture
             change = self.out(nn.functional.silu(h.float()))
-            return (moved.float() + change).unflatten(0, previous.shape[:2])
+            return (begin.float() + change).unflatten(0, notes.shape[:2])
 
-    def _move(self, choice: Tensor, previous: Tensor) -> Tensor:
-        """Shapes: (n, moves, h, w), (n, c, h, w) -> the latter, in which each place has mixed the moves."""
-        maps = self.moves(previous.contiguous(memory_format=torch.channels_last)).unflatten(1, (choice.shape[1], -1))
-        return (maps.float() * choice.float().softmax(1)[:, :, None]).sum(1)
-
-
-def _place(like: Tensor) -> Tensor:
-    """Row and column of each latent, -1 to 1. Shape (2, h, w)."""
-    h, w = like.shape[-2:]
-    rows, columns = (torch.linspace(-1, 1, size, device=like.device, dtype=like.dtype) for size in (h, w))
-    return torch.stack(torch.meshgrid(rows, columns, indexing="ij"))
+    def _begin(self, h: Tensor, block: Block) -> Tensor:
+        """What each place begins as, (b * t, c, h, w)."""
+        begin = block.previous.flatten(0, 1)
+        if block.carried is None:
+            return begin
+        share = self.choice(h).float()
+        pictures = [begin, block.carried.flatten(0, 1)]
+        if block.recalled is not None:
+            pictures.append(block.recalled[:, :, :-1].flatten(0, 1))
+            unknown = block.recalled[:, :, -1].flatten(0, 1) < 0.5
+            share = torch.cat([share[:, :2], share[:, 2:].masked_fill(unknown[:, None], -1e4)], 1)
+        return (torch.stack(pictures, 1) * share.softmax(1)[:, :, None]).sum(1)
 
 
 def patched(latents: Tensor, patch: int) -> Tensor:

@@ -13,8 +13,10 @@ from inhabit.worldmodel.engine import Engine
 from inhabit.worldmodel.evaluate import rollout as rollouts
 from inhabit.worldmodel.evaluate.detector import Detector, measure
 from inhabit.worldmodel.evaluate.sheets import contact_sheet
+from inhabit.worldmodel.memory.recall import Recall
 from inhabit.worldmodel.omni.autoencoder import Autoencoder
 from inhabit.worldmodel.omni.dynamics import Dynamics
+from inhabit.worldmodel.omni.motion import Motion
 from inhabit.worldmodel.omni.sound import SoundCodec
 from inhabit.worldmodel.train.autoencoder import reconstruct
 from inhabit.worldmodel.train.footage import Footage
@@ -29,6 +31,12 @@ class Material:
     autoencoder: Autoencoder
     latents: Tensor
     """(n, c, h, w) of all frames."""
+    motion: Motion | None = None
+    carried: Tensor | None = None
+    """(n, c, h, w) for each frame the one before, as motion carries it there."""
+    recall: Recall | None = None
+    recalled: Tensor | None = None
+    """(n, c + 1, h, w) what the album shows of each frame."""
     sound: SoundCodec | None = None
     heard: Tensor | None = None
     """(n, latent) of all frames' sound."""
@@ -59,7 +67,7 @@ def check_dynamics(
     starts = rollouts.windows_for(footage, 16, 32)
     if not len(starts):
         return {}
-    engine = Engine(world.autoencoder, dynamics, device, sound=world.sound)
+    engine = Engine(world.autoencoder, dynamics, device, motion=world.motion, recall=world.recall, sound=world.sound)
     dreams = rollouts.roll_out(engine, footage, world.latents, starts, 16, heard=world.heard)
     figures = {f"skill_{h}": rollouts.skill(dreams, footage, h)[0] for h in (1, 4, 16)}
     shuffled = rollouts.roll_out(engine, footage, world.latents, starts, 4, heard=world.heard, shuffle_actions=True)

@@ -34,6 +34,13 @@ class LearnConfig:
     codec_share: float = 0.2
     """Share of the session that the codec gets when it has not passed its gate yet."""
 
+    motion_share: float = 0.08
+    """Share of the session that the motion network gets when there is none yet."""
+
+    memory_share: float = 0.06
+    """Share of the session that recall gets when there is none yet, where poses were recorded; 0 learns a world that
+    forgets what it has not seen for a while."""
+
     sound_share: float = 0.06
     """Share of the session that the sound codec gets when there is none yet; 0 learns a silent world."""
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from inhabit.worldmodel.engine import ENDING_WEIGHT
 from inhabit.worldmodel.omni.dynamics import K_MAX, Dynamics, Prediction, two_hot
-from inhabit.worldmodel.train.forcing import Forcing, ForcingConfig, Lesson
+from inhabit.worldmodel.train.forcing import Eyes, Forcing, ForcingConfig, Lesson
 from inhabit.worldmodel.train.latents import Latents
 from inhabit.worldmodel.train.schedule import Average, Budget, Threads, learning_rate, precision
 
@@ -79,6 +79,7 @@ class DynamicsTrainer:
         device: torch.device,
         config: DynamicsTraining,
         *,
+        eyes: Eyes | None = None,
         seed: int = 0,
     ):
         self.config = config
@@ -91,6 +92,7 @@ class DynamicsTrainer:
             data,
             torch.from_numpy(starts).to(device),
             config.forcing,
+            eyes=eyes,
             batch=config.batch,
             window=config.window,
             seed=seed,

@@ -41,6 +41,9 @@ class Footage:
     text_of: np.ndarray | None = None
     """(n,) int64 which of them holds at each row; None where nothing was ever said."""
 
+    pose: np.ndarray | None = None
+    """(n, 5) float32 as memory.pose has it, up to where the world's axes point; None where it was not recorded."""
+
     def __len__(self) -> int:
         return len(self.actions)
 
@@ -97,7 +100,7 @@ def load_footage(folder: str | Path, *, limit: int | None = None, seeds: range |
     folder = Path(folder)
     meta = read_meta(folder)
     columns: dict[str, list[np.ndarray]] = {
-        name: [] for name in ("frames", "actions", "rewards", "terminated", "first", "seeds")
+        name: [] for name in ("frames", "actions", "rewards", "terminated", "first", "seeds", "variables")
     }
     boxes, names, rows = [], [], 0
     texts, text_of = {"": 0}, []
@@ -114,6 +117,7 @@ def load_footage(folder: str | Path, *, limit: int | None = None, seeds: range |
     if not rows:
         raise RecordingError(f"Expected frames, got none (seeds {seeds}) - at {folder}")
     return Footage(
+        pose=pose_of(meta.variables, np.concatenate(columns.pop("variables"))),
         meta=meta,
         boxes=np.concatenate(boxes),
         names=tuple(names),
@@ -121,6 +125,28 @@ def load_footage(folder: str | Path, *, limit: int | None = None, seeds: range |
         text_of=np.concatenate(text_of) if len(texts) > 1 else None,
         **{name: np.concatenate(parts) for name, parts in columns.items()},
     )
+
+
+def pose_of(names: tuple[str, ...], variables: np.ndarray) -> np.ndarray | None:
+    """The eye's pose from what a recording calls it. Shapes: (n, variables) -> (n, 5) float32.
+
+    Either X (east), Y (up), Z (north), YAW (clockwise) and PITCH (up), as isle has them, or ViZDoom's POSITION_X,
+    POSITION_Y, POSITION_Z, ANGLE (counter-clockwise) and PITCH; angles in degrees. What is missing stays 0, but without
+    an angle nobody knows what a picture shows, and there is no pose.
+    """
+
+    def column(name: str) -> np.ndarray:
+        return variables[:, names.index(name)] if name in names else np.zeros(len(variables), np.float32)
+
+    if "YAW" in names:
+        parts = [column("X"), column("Y"), column("Z"), np.radians(column("YAW")), np.radians(column("PITCH"))]
+    elif "ANGLE" in names:  # at angle 0 one looks along x, and y is to the left
+        place = [-column("POSITION_Y"), column("POSITION_Z"), column("POSITION_X")]
+        parts = [*place, -np.radians(column("ANGLE")), np.radians(column("PITCH"))]
+    else:
+        return None
+    parts[1] = parts[1] - np.median(parts[1])  # the usual height is where sessions begin
+    return np.column_stack(parts).astype(np.float32)
 
 
 def _texts_of(shard: Shard, texts: dict[str, int]) -> np.ndarray:

@@ -13,7 +13,9 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from inhabit.worldmodel.omni.autoencoder import Autoencoder
 from inhabit.worldmodel.omni.dynamics import CONTEXT_LEVEL, K_MAX, Block, Dynamics
+from inhabit.worldmodel.omni.motion import Motion, carry
 from inhabit.worldmodel.omni.text import Tokens
 from inhabit.worldmodel.omni.transformer import Words
 from inhabit.worldmodel.train.latents import Latents
@@ -38,6 +40,9 @@ class ForcingConfig:
 
     previous_drop: float = 0.03
     """Share of frames that get no previous frame, as the first of a session has none."""
+
+    recalled_drop: float = 0.15
+    """Share of the frames to which the album shows nothing."""
 
     bootstrap_from: float = 0.1
     """Share of the budget before big steps are taught; 0 when resuming."""
@@ -106,6 +111,14 @@ class Lesson:
     """What really was."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Eyes:
+    """What turns the network's own frames into what it is shown of them. Not trained here."""
+
+    autoencoder: Autoencoder
+    motion: Motion
+
+
 class Forcing:
     """Draws lessons from a recording."""
 
@@ -116,12 +129,14 @@ class Forcing:
         starts: Tensor,
         config: ForcingConfig,
         *,
+        eyes: Eyes | None = None,
         batch: int,
         window: int,
         seed: int = 0,
     ):
         self.network, self.data, self.config = network, data, config
         self._starts, self._batch, self._window = starts, batch, window
+        self._eyes = eyes
         self._device = starts.device
         self._random = torch.Generator(self._device).manual_seed(seed)
 
@@ -132,7 +147,7 @@ class Forcing:
         target, big = real, torch.zeros_like(block.level, dtype=torch.bool)
         block = self.say(block, rows)
         if share >= self.config.dream_from and self._chance(self.config.dream_share):
-            block = self.dream(block, real)
+            block = self.dream(block, real, rows)
         count = self._bootstrap_rows(share)
         if count:
             block, big = self.make_big(block, real, count)
@@ -151,24 +166,44 @@ class Forcing:
         data = self.data
         real = Clean(video=data.z[rows].float(), sound=None if data.sound is None else data.sound[rows].float())
         level = self._levels(rows.shape)
+        previous, carried = self.previous(rows, real.video)
         return Block(
             noised=self._blend(real.video, level),
-            previous=self.previous(rows, real.video),
+            previous=previous,
+            carried=carried,
+            recalled=self.recalled(rows),
             actions=data.actions[rows],
             level=level,
             step=torch.full_like(level, FINEST),
             sound=self._sound(rows, real.sound, level),
         ), real
 
-    def previous(self, rows: Tensor, video: Tensor) -> Tensor:
-        """The frame before each, slightly noised; nothing where an episode begins, and now and then elsewhere."""
+    def previous(self, rows: Tensor, video: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The frame before each, and as motion carries it there, slightly noised; nothing where an episode begins,
+        and now and then elsewhere."""
         head = rows[:, :1]
         opening = self.data.z[(head - 1).clamp(min=0)].float()
         opening = opening * (~self.data.first[head])[..., None, None, None]
         previous = torch.cat([opening, video[:, :-1]], dim=1)
         share = self.config.previous_noise * self._uniform(rows.shape)[..., None, None, None]
         kept = (self._uniform(rows.shape) >= self.config.previous_drop)[..., None, None, None]
-        return (previous * (1 - share) + self._normal(video.shape) * share) * kept
+        carried = None
+        if self.data.carried is not None:
+            there = kept & ~self.data.first[rows][..., None, None, None]
+            carried = self.data.carried[rows].float()
+            carried = (carried * (1 - share) + self._normal(video.shape) * share) * there
+        return (previous * (1 - share) + self._normal(video.shape) * share) * kept, carried
+
+    def recalled(self, rows: Tensor) -> Tensor | None:
+        """What the album shows, slightly noised; now and then nothing. Shape (b, t, c + 1, h, w)."""
+        if self.data.recalled is None:
+            return None
+        shown = self.data.recalled[rows].float()
+        known = shown[:, :, -1:]
+        share = self.config.previous_noise * self._uniform(rows.shape)[..., None, None, None]
+        kept = (self._uniform(rows.shape) >= self.config.recalled_drop)[..., None, None, None]
+        latents = shown[:, :, :-1] * (1 - share) + self._normal(shown[:, :, :-1].shape) * share * (known > 0)
+        return torch.cat([latents, known], 2) * kept
 
     def say(self, block: Block, rows: Tensor) -> Block:
         """Tell the network which prompt holds at each frame; now and then none."""
@@ -204,20 +239,36 @@ class Forcing:
         return replace(block, strength=strength), replace(target, video=video)
 
     @torch.no_grad()
-    def dream(self, block: Block, real: Clean) -> Block:
+    def dream(self, block: Block, real: Clean, rows: Tensor) -> Block:
         """Put the network's own prediction in the place of half of the frames, where they are seen as the past."""
         made = self.network(block).clean.float()
         own = _wide(self._uniform(block.level.shape) < 0.5, made)
         past = torch.where(own, made, real.video)
         is_context = _wide(block.level >= CONTEXT_LEVEL - 2, made)
         given = block.previous[:, 1:]
-        shown = _wide(given.flatten(2).any(2), made)  # where the frame before was not withheld
-        previous = torch.where(own[:, :-1] & shown, past[:, :-1], given)
+        shown = own[:, :-1] & _wide(given.flatten(2).any(2), made)  # where the frame before was not withheld
+        previous = torch.cat([block.previous[:, :1], torch.where(shown, past[:, :-1], given)], 1)
         return replace(
             block,
             noised=torch.where(is_context & own, self._blend(past, block.level), block.noised),
-            previous=torch.cat([block.previous[:, :1], previous], 1),
+            previous=previous,
+            carried=self._carry_own(block, past, shown.flatten(2)[:, :, 0], rows),
         )
+
+    def _carry_own(self, block: Block, past: Tensor, shown: Tensor, rows: Tensor) -> Tensor | None:
+        """What motion makes of the network's own frames, where those are shown. Shape (b, t, c, h, w)."""
+        if block.carried is None or self._eyes is None or not bool(shown.any()):
+            return block.carried
+        assert self.data.recent is not None
+        latents = past[:, :-1][shown]
+        before = torch.cat([block.previous[:, :1], past[:, :-2]], 1)[shown]
+        pixels = self._eyes.autoencoder.decode(latents).float().clamp(-1, 1)
+        moved, _ = carry(
+            self._eyes.motion, self._eyes.autoencoder, pixels, latents, before, self.data.recent[rows[:, 1:][shown]]
+        )
+        carried = block.carried.clone()
+        carried[:, 1:][shown] = moved.float()
+        return carried
 
     def make_big(self, block: Block, real: Clean, count: int) -> tuple[Block, Tensor]:
         """Give half of the frames of the first `count` rows a big step, and the others the state of context."""

@@ -25,6 +25,12 @@ class Latents:
     first: Tensor
     care: Tensor
     """(n, h, w) float16: extra weight of each latent because of objects on it, 0 to 1."""
+    carried: Tensor | None = None
+    """(n, c, h, w) float16: for each frame the one before, as motion carries it there."""
+    recent: Tensor | None = None
+    """(n, history, a): the actions that motion sees."""
+    recalled: Tensor | None = None
+    """(n, c + 1, h, w) float16: for each frame an older picture, turned to where one looks, and how much there is."""
     prompts: Tokens | None = None
     """The recording's texts, and an empty one as the last, for a world that listens to words."""
     prompt: Tensor | None = None
@@ -40,6 +46,9 @@ def gather_latents(
     z: Tensor,
     device: torch.device,
     *,
+    carried: Tensor | None = None,
+    recent: Tensor | None = None,
+    recalled: Tensor | None = None,
     text: TextConfig | None = None,
     sound: Tensor | None = None,
     loudness: np.ndarray | None = None,
@@ -48,6 +57,9 @@ def gather_latents(
 
     Args:
         z: (n, c, h, w) latents of its frames.
+        carried: (n, c, h, w) latents of the frame before each, as motion carries it there.
+        recent: (n, history, a) the actions that motion sees.
+        recalled: (n, c + 1, h, w) what the album shows of each frame.
         text: how prompts are read, for a world that shall listen to words.
         sound: (n, latent) latents of its sound, for a world that shall sound.
         loudness: (n,) how loud it was.
@@ -63,6 +75,9 @@ def gather_latents(
         ended=column(footage.terminated),
         first=torch.from_numpy(footage.first).to(device),
         care=object_cells(footage, (z.shape[-2], z.shape[-1])).to(device),
+        carried=None if carried is None else carried.to(device),
+        recent=None if recent is None else recent.to(device),
+        recalled=None if recalled is None else recalled.to(device),
         prompts=None if text is None else tokenise([*footage.texts, ""], text).to(device),
         prompt=None if footage.text_of is None else torch.from_numpy(footage.text_of).to(device),
         sound=None if sound is None else sound.to(device),

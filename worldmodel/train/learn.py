@@ -1,10 +1,10 @@
-"""Learn a world from a recording: detector, codecs, gate, latents, dynamics, pack. Each stage is kept as it ends."""
+"""Learn a world from a recording: detector, codecs, gate, latents, motion, dynamics, pack; each is kept as it ends."""
 
 from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,9 +16,11 @@ from torch import Tensor
 from inhabit.bridge.errors import InhabitError
 from inhabit.worldmodel.engine import STEPS
 from inhabit.worldmodel.evaluate.detector import Detector, measure, train_detector
+from inhabit.worldmodel.memory.recall import Recall, RecallConfig
 from inhabit.worldmodel.neural_world import choose_device
 from inhabit.worldmodel.omni.autoencoder import Autoencoder
 from inhabit.worldmodel.omni.dynamics import Dynamics
+from inhabit.worldmodel.omni.motion import Motion
 from inhabit.worldmodel.omni.sound import HOPS, SoundCodec, SoundConfig
 from inhabit.worldmodel.omni.text import TextConfig, words_of
 from inhabit.worldmodel.pack import Pack, Starts, WorldFile, save_pack
@@ -28,7 +30,10 @@ from inhabit.worldmodel.train.config import LearnConfig
 from inhabit.worldmodel.train.display import Display
 from inhabit.worldmodel.train.dynamics import DynamicsTrainer
 from inhabit.worldmodel.train.footage import Footage, load_footage
+from inhabit.worldmodel.train.forcing import Eyes
 from inhabit.worldmodel.train.latents import gather_latents
+from inhabit.worldmodel.train.memory import pictures_for, recall_all, train_recall, usual_length
+from inhabit.worldmodel.train.motion import MotionTraining, carry_all, recent_actions, train_motion
 from inhabit.worldmodel.train.presets import Preset, preset_for
 from inhabit.worldmodel.train.run import Run
 from inhabit.worldmodel.train.schedule import Budget
@@ -48,6 +53,7 @@ def learn(config: LearnConfig, display: Display) -> Path:
     sound = learner.sound()
     latents = learner.latents(autoencoder)
     world = replace(learner.world(autoencoder, latents, sound), detector=detector)
+    world = learner.memory(learner.motion(world))
     dynamics = learner.dynamics(world)
     display.end()
     save_pack(learner.pack(world, dynamics), config.out)
@@ -133,24 +139,64 @@ class Learner:
 
     def latents(self, autoencoder: Autoencoder) -> Tensor:
         """All frames' latents, from this run or encoded now."""
-        latents = self.run.resume_latents(len(self.footage))
+        latents = self.run.resume_latents("latents", len(self.footage))
         if latents is None:
             if float(autoencoder.std.min()) == 1.0:
                 standardise(autoencoder, self.footage, self.device)
-            self.display.begin("encoding")
-            started, all_ = time.monotonic(), len(self.footage)
-
-            def on_step(done: int) -> None:
-                self.display.show(done / all_, time.monotonic() - started, done, "frames", {})
-
+            on_step = self._counting("encoding", len(self.footage))
             latents = encode_all(autoencoder, self.footage, self.device, on_step=on_step)
-            self.run.keep_latents(latents, all_)
+            self.run.keep_latents("latents", latents)
         return latents
 
     def world(self, autoencoder: Autoencoder, latents: Tensor, sound: SoundCodec | None) -> Material:
         """Everything that the dynamics is made from and lives in."""
         heard = encode_track(sound, self.track, self.device) if sound and self.track else None
         return Material(autoencoder=autoencoder, latents=latents, sound=sound, heard=heard)
+
+    def motion(self, world: Material) -> Material:
+        """The motion network, and what it makes of every frame; nothing in a preset without motion."""
+        config = self.preset.dynamics.motion
+        if config is None:
+            return world
+        motion, training = Motion(config), MotionTraining()
+        if self.run.resume("motion", motion):
+            motion = motion.to(self.device).eval().requires_grad_(False)
+            carried = self.run.resume_latents("carried", len(self.footage))
+        else:
+            budget, on_step = self._stage("motion", self.config.motion_share, training.batch)
+            motion = train_motion(motion, self.footage, world.latents, budget, self.device, training, on_step=on_step)
+            self.run.keep("motion", motion)
+            carried = None
+        if carried is None:
+            on_done = self._counting("carrying", len(self.footage))
+            carried = carry_all(motion, world.autoencoder, self.footage, world.latents, self.device, on_step=on_done)
+            self.run.keep_latents("carried", carried)
+        return replace(world, motion=motion, carried=carried)
+
+    def memory(self, world: Material) -> Material:
+        """The recall network, and what an album would show of every frame; nothing where no poses were recorded."""
+        config = self.preset.dynamics.recall
+        if config is None or world.carried is None:
+            return world
+        recall, training = Recall(config), MotionTraining()
+        pictures = pictures_for(self.footage, usual_length(self.footage))
+        self.display.say(f"the album helps in {(pictures >= 0).mean():.0%} of the frames")
+        if self.run.resume("recall", recall):
+            recall = recall.to(self.device).eval().requires_grad_(False)
+            recalled = self.run.resume_latents("recalled", len(self.footage))
+        else:
+            budget, on_step = self._stage("recall", self.config.memory_share, training.batch)
+            recall = train_recall(
+                recall, self.footage, world.carried, pictures, budget, self.device, training, on_step=on_step
+            )
+            self.run.keep("recall", recall)
+            recalled = None
+        if recalled is None:
+            on_done = self._counting("recalling", int((pictures >= 0).sum()))
+            given = (self.footage, world.carried, world.latents, pictures)
+            recalled = recall_all(recall, world.autoencoder, *given, self.device, on_step=on_done)
+            self.run.keep_latents("recalled", recalled)
+        return replace(world, recall=recall, recalled=recalled)
 
     def dynamics(self, world: Material) -> Dynamics:
         """Train the dynamics for what is left of the session."""
@@ -185,7 +231,7 @@ class Learner:
 
     def pack(self, world: Material, dynamics: Dynamics) -> Pack:
         """The pack as it stands."""
-        starts = choose_starts(self.footage, world.latents, world.heard)
+        starts = choose_starts(self.footage, world.latents, world.heard, poses=world.recall is not None)
         source, sound = self.footage.meta.source, self.preset.dynamics.sound
         info = msgspec.structs.replace(
             self.footage.meta.world,
@@ -205,7 +251,35 @@ class Learner:
             start_prompts=starts.prompts,
             training=msgspec.to_builtins(self.run.progress),
         )
-        return Pack(file=file, autoencoder=world.autoencoder, dynamics=dynamics, starts=starts, sound=world.sound)
+        return Pack(
+            file=file,
+            autoencoder=world.autoencoder,
+            dynamics=dynamics,
+            starts=starts,
+            motion=world.motion,
+            recall=world.recall,
+            sound=world.sound,
+        )
+
+    def _stage(self, name: str, share: float, batch: int) -> tuple[Budget, Callable[[int, Mapping[str, float]], None]]:
+        """Begin a stage that trains: its budget, and what it shall call after each step."""
+        budget = Budget(seconds=share * self.budget.seconds)
+        self.display.begin(f"{name} ({budget.seconds / 60:.1f} min)")
+
+        def on_step(step: int, figures: Mapping[str, float]) -> None:
+            self.display.show(budget.share, budget.elapsed_s, step * batch, "pairs", figures)
+
+        return budget, on_step
+
+    def _counting(self, name: str, frames: int) -> Callable[[int], None]:
+        """Begin a stage that goes through frames: what it shall call with the number that is done."""
+        self.display.begin(name)
+        started = time.monotonic()
+
+        def on_done(done: int) -> None:
+            self.display.show(done / max(1, frames), time.monotonic() - started, done, "frames", {})
+
+        return on_done
 
     def _fitted(self) -> Preset:
         info = self.footage.meta.world
@@ -221,7 +295,12 @@ class Learner:
         if self.track:
             _, samples, channels = self.track.samples.shape
             sound = SoundConfig(hop=samples // HOPS, channels=channels)
-        return replace(preset, dynamics=replace(preset.dynamics, text=text, sound=sound))
+        dynamics = replace(preset.dynamics, text=text, sound=sound)
+        if dynamics.motion and self.footage.pose is not None and self.config.memory_share:
+            motion = replace(dynamics.motion, travels=True)
+            recall = RecallConfig(latent_channels=dynamics.latent_channels)
+            dynamics = replace(dynamics, motion=motion, recall=recall)
+        return replace(preset, dynamics=dynamics)
 
     def _train_codec(self, autoencoder: Autoencoder, *, seed: int) -> Autoencoder:
         budget = Budget(seconds=self.config.codec_share * self.budget.seconds)
@@ -257,11 +336,16 @@ class Learner:
             self.footage,
             world.latents,
             self.device,
+            carried=world.carried,
+            recent=recent_actions(self.footage, world.motion.config.history) if world.motion else None,
+            recalled=world.recalled,
             text=self.preset.dynamics.text,
             sound=world.heard,
             loudness=self.track.loudness if self.track else None,
         )
-        return DynamicsTrainer(network, data, starts, self.device, training, seed=self.run.progress.dynamics_steps)
+        eyes = Eyes(autoencoder=world.autoencoder, motion=world.motion) if world.motion else None
+        seed = self.run.progress.dynamics_steps
+        return DynamicsTrainer(network, data, starts, self.device, training, eyes=eyes, seed=seed)
 
     def _check(self, world: Material, average: Dynamics) -> None:
         sheet = self.run.folder / "sheets" / f"dream-{self.run.progress.dynamics_steps:07d}.png"
@@ -285,7 +369,7 @@ def vocabulary_of(footage: Footage) -> tuple[str, ...]:
     return tuple(sorted(counts, key=lambda word: (-counts[word], word)))
 
 
-def choose_starts(footage: Footage, latents: Tensor, heard: Tensor | None = None) -> Starts:
+def choose_starts(footage: Footage, latents: Tensor, heard: Tensor | None = None, *, poses: bool = False) -> Starts:
     """Real moments spread over the recording; where objects were recorded, each has one in view at its end."""
     rows = footage.windows(CONTEXT_FRAMES, held_out=False)
     last = rows + CONTEXT_FRAMES - 1
@@ -299,5 +383,6 @@ def choose_starts(footage: Footage, latents: Tensor, heard: Tensor | None = None
         latents=latents[window],
         actions=torch.from_numpy(footage.actions[window]),
         sound=None if heard is None else heard[window],
+        pose=None if footage.pose is None or not poses else torch.from_numpy(footage.pose[rows[chosen]]),
         prompts=prompts,
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from inhabit.bridge.errors import InhabitError
 from inhabit.worldmodel.omni.autoencoder import AutoencoderConfig
 from inhabit.worldmodel.omni.dynamics import DynamicsConfig
+from inhabit.worldmodel.omni.motion import MotionConfig
 from inhabit.worldmodel.omni.transformer import TransformerConfig
 from inhabit.worldmodel.train.autoencoder import AutoencoderTraining
 from inhabit.worldmodel.train.dynamics import DynamicsTraining
@@ -38,12 +39,16 @@ PRESETS = {
     "tiny": Preset(
         about="people on a 2-core CPU; one token stands for 32x32 pixels",
         autoencoder=AutoencoderConfig(latent_channels=16, widths=(64, 128), blocks=(1, 2)),
-        dynamics=DynamicsConfig(patch=4, transformer=TransformerConfig(width=192, layers=6, heads=3, hidden=512)),
+        dynamics=DynamicsConfig(
+            patch=4,
+            motion=MotionConfig(),
+            transformer=TransformerConfig(width=192, layers=6, heads=3, hidden=512),
+        ),
     ),
     "tiny-fine": Preset(
         about="the same with four times the tokens, one for 16x16 pixels; for a GPU or much patience",
         autoencoder=_CODEC,
-        dynamics=DynamicsConfig(patch=1),
+        dynamics=DynamicsConfig(patch=1, motion=MotionConfig()),
     ),
     "small": Preset(
         about="one GPU",
@@ -51,6 +56,7 @@ PRESETS = {
         dynamics=DynamicsConfig(
             patch=1,
             registers=4,
+            motion=MotionConfig(width=96, blocks=3),
             transformer=TransformerConfig(width=512, layers=8, heads=8, hidden=1376, context=96),
         ),
         dynamics_training=DynamicsTraining(batch=48, window=128, rate=4e-4, warmup=300),
@@ -61,6 +67,7 @@ PRESETS = {
         dynamics=DynamicsConfig(
             patch=2,
             registers=4,
+            motion=MotionConfig(),
             transformer=TransformerConfig(width=768, layers=20, heads=12, hidden=2048, context=32),
         ),
     ),
@@ -83,7 +90,9 @@ def preset_for(name: str, *, width: int, height: int, actions: int, on_gpu: bool
             f"record again with another --size"
         )
     grid = (height // preset.autoencoder.factor, width // preset.autoencoder.factor)
-    dynamics = replace(preset.dynamics, grid=grid, actions=actions, latent_channels=preset.autoencoder.latent_channels)
+    channels, motion = preset.autoencoder.latent_channels, preset.dynamics.motion
+    motion = motion and replace(motion, latent_channels=channels, actions=actions)
+    dynamics = replace(preset.dynamics, grid=grid, actions=actions, latent_channels=channels, motion=motion)
     fitted = replace(preset, dynamics=dynamics)
     if not on_gpu:
         return fitted

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import torch
 from torch import Tensor, nn
 
 from inhabit.worldmodel.catalog import WORLD_JSON, PackError
@@ -85,16 +84,17 @@ class Run:
         detector.threshold = self.progress.detector_threshold
         return detector.eval().requires_grad_(False)
 
-    def keep_latents(self, latents: Tensor, rows: int) -> None:
-        write_tensors({"latents": latents, "rows": torch.tensor([rows])}, self.folder / "latents.safetensors")
+    def keep_latents(self, name: str, latents: Tensor) -> None:
+        """Keep one tensor with a row for each frame of the recording."""
+        write_tensors({name: latents}, self.folder / f"{name}.safetensors")
 
-    def resume_latents(self, rows: int) -> Tensor | None:
-        """Latents of all frames, unless the recording has grown since."""
-        path = self.folder / "latents.safetensors"
+    def resume_latents(self, name: str, rows: int) -> Tensor | None:
+        """Such a tensor, unless the recording has grown since."""
+        path = self.folder / f"{name}.safetensors"
         if not path.is_file():
             return None
-        tensors = read_tensors(path)
-        return tensors["latents"] if int(tensors["rows"][0]) == rows else None
+        latents = read_tensors(path)[name]
+        return latents if len(latents) == rows else None
 
     def _load(self, preset: str, recording: str) -> Progress:
         path = self.folder / "progress.json"

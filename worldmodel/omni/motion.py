@@ -1,0 +1,133 @@
+"""Motion: where each pixel of the next frame comes from in this one, told from the picture and the last actions.
+
+A latent stands for many pixels, and a picture that moves by a part of a latent is another latent altogether: to a small
+transformer, turning the head is as hard as painting anew. So what only moves is moved, in pixels, and encoded again;
+the dynamics starts from that and predicts the rest. (Motion compensation, as video codecs have it since H.261; learnt
+flow for action-conditional prediction: Finn et al. 2016, arXiv 1605.07157.)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from inhabit.worldmodel.memory.pose import POSE
+from inhabit.worldmodel.omni.autoencoder import Autoencoder
+from inhabit.worldmodel.omni.autoencoder import Block as ConvBlock
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MotionConfig:
+    """The motion network's sizes."""
+
+    latent_channels: int = 16
+    """Channels of the codec's latents."""
+
+    actions: int = 3
+    """Numbers in an action."""
+
+    history: int = 4
+    """Actions that it sees, the one that leads to the next frame included: turning and walking have momentum."""
+
+    width: int = 48
+    """Channels of the convolutions."""
+
+    blocks: int = 2
+    """Residual blocks, each told the actions."""
+
+    fineness: int = 2
+    """Flow vectors along one side of a latent."""
+
+    travels: bool = False
+    """Whether it also tells how the eye's pose changes, for a world that remembers places."""
+
+
+class Motion(nn.Module):
+    """Predict the flow that leads to the next frame, and the travel."""
+
+    travel_scale: Tensor
+
+    def __init__(self, config: MotionConfig):
+        super().__init__()
+        self.config = config
+        self.actions_in = nn.Sequential(nn.Linear(config.actions * config.history, 64), nn.SiLU())
+        self.join = nn.Conv2d(2 * config.latent_channels + 2, config.width, 3, padding=1)
+        self.blocks = nn.ModuleList(ConvBlock(config.width) for _ in range(config.blocks))
+        self.told = nn.ModuleList(nn.Linear(64, 2 * config.width) for _ in range(config.blocks))
+        self.out = nn.Conv2d(config.width, 2 * config.fineness**2, 3, padding=1)
+        nn.init.zeros_(self.out.weight)
+        assert self.out.bias is not None
+        nn.init.zeros_(self.out.bias)
+        if config.travels:
+            self.travel = nn.Sequential(nn.Linear(64 + config.width, 64), nn.SiLU(), nn.Linear(64, POSE))
+            self.register_buffer("travel_scale", torch.ones(POSE))
+
+    def forward(self, latents: Tensor, before: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
+        """Predict where the next frame's pixels come from.
+
+        Args:
+            latents: (b, c, h, w) the newest frame.
+            before: (b, c, h, w) the frame before it; zeros where there is none.
+            actions: (b, history, a) the last one leads to the next frame.
+
+        Returns:
+            (b, 2, fineness * h, fineness * w) float32: columns to the right and rows down, in latents; and the travel,
+            (b, 5) float32 (see memory.pose), or (b, 0) where none is learnt.
+        """
+        told = self.actions_in(actions.flatten(1))
+        place = place_of(latents).expand(len(latents), -1, -1, -1)
+        x = self.join(torch.cat([latents, before, place], 1).contiguous(memory_format=torch.channels_last))
+        for block, tell in zip(self.blocks, self.told, strict=True):
+            gain, shift = tell(told)[:, :, None, None].chunk(2, 1)
+            x = block(x * (1 + gain) + shift)
+        flow = F.pixel_shuffle(self.out(F.silu(x)), self.config.fineness).float()
+        if not self.config.travels:
+            return flow, told.new_zeros(len(told), 0, dtype=torch.float32)
+        return flow, self.travel(torch.cat([told, x.mean((2, 3))], 1)).float() * self.travel_scale
+
+
+def warp(pixels: Tensor, flow: Tensor, cell: float) -> tuple[Tensor, Tensor]:
+    """Fetch each pixel from where the flow says that it is.
+
+    Args:
+        pixels: (b, channels, h, w).
+        flow: (b, 2, rows, columns), columns to the right and rows down, in units of `cell` pixels; any resolution.
+
+    Returns:
+        (b, channels, h, w), where the nearest edge stands in for what lies outside, and (b, 1, h, w): 1 where the
+        source lies inside the frame, else 0.
+    """
+    h, w = pixels.shape[-2:]
+    flow = F.interpolate(flow, size=(h, w), mode="bilinear", align_corners=False) * cell
+    y = (torch.arange(h, device=pixels.device)[:, None] + 0.5 + flow[:, 1]) * (2 / h) - 1
+    x = (torch.arange(w, device=pixels.device) + 0.5 + flow[:, 0]) * (2 / w) - 1
+    moved = F.grid_sample(pixels, torch.stack([x, y], -1), padding_mode="border", align_corners=False)
+    return moved, ((x.abs() < 1) & (y.abs() < 1))[:, None].float()
+
+
+def carry(
+    motion: Motion, autoencoder: Autoencoder, pixels: Tensor, latents: Tensor, before: Tensor, actions: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The newest frame as motion carries it to the next one, encoded.
+
+    Args:
+        pixels: (b, 3, h, w) in [-1, 1], the newest frame.
+        latents, before, actions: as Motion takes them.
+
+    Returns:
+        (b, c, h, w) latents, and the travel as Motion tells it.
+    """
+    cell = pixels.shape[-1] / latents.shape[-1]
+    flow, travel = motion(latents, before, actions)
+    moved, _ = warp(pixels.float(), flow, cell)
+    return autoencoder.encode(moved.contiguous(memory_format=torch.channels_last)), travel
+
+
+def place_of(like: Tensor) -> Tensor:
+    """Row and column of each latent, -1 to 1. Shape (2, h, w)."""
+    h, w = like.shape[-2:]
+    rows, columns = (torch.linspace(-1, 1, size, device=like.device, dtype=like.dtype) for size in (h, w))
+    return torch.stack(torch.meshgrid(rows, columns, indexing="ij"))
