@@ -1,10 +1,11 @@
-"""Measure what the OpenGL view adds to a frame here: upload, and drawing at several sizes with each upscaler.
+"""Measure what the OpenGL view and the pygame window add to a frame here: upload and drawing, at several sizes.
 
 .venv/bin/python scripts/view_rate.py [--report FILE] [--frames N]
 """
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,6 +50,22 @@ def times_ms(ctx: moderngl.Context, world: tuple[int, int], screen: tuple[int, i
     return measured[WARM_UP:]
 
 
+def window_ms(size: tuple[int, int], frames: int) -> list[float]:
+    """The pygame window without an upscaler's work: a frame of the window's own size, ms each."""
+    os.environ.update(SDL_VIDEODRIVER="dummy", PYGAME_HIDE_SUPPORT_PROMPT="1")
+    from inhabit.bindings.window.screen import Screen
+
+    screen, measured = Screen("", size), []
+    picture = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), np.uint8)
+    for _ in range(frames + WARM_UP):
+        started = time.perf_counter()
+        screen.draw([picture], size)
+        screen.flip()
+        measured.append((time.perf_counter() - started) * 1e3)
+    screen.close()
+    return measured[WARM_UP:]
+
+
 def main(options: Options) -> None:
     ctx = headless_context()
     cases: list[dict[str, Any]] = []
@@ -58,9 +75,18 @@ def main(options: Options) -> None:
             cases.append({"world": world, "screen": screen, "upscaler": upscaler, "p50_ms": p50, "p99_ms": p99})
             sizes = f"{world[0]}x{world[1]} on {screen[0]}x{screen[1]}"
             print(f"{sizes:22} {upscaler:9} p50 {p50:6.2f} ms, p99 {p99:6.2f} ms")
+    p50, p99 = np.percentile(window_ms(CASES[0][0], options.frames), (50, 99))
+    print(f"pygame window 1280x720          p50 {p50:6.2f} ms, p99 {p99:6.2f} ms")
     if options.report:
         renderer = ctx.info["GL_RENDERER"]
-        write_report(options.report, {"view": {"renderer": renderer, "cases": cases}, "machine": machine()})
+        write_report(
+            options.report,
+            {
+                "view": {"renderer": renderer, "cases": cases},
+                "window": {"p50_ms": p50, "p99_ms": p99},
+                "machine": machine(),
+            },
+        )
 
 
 if __name__ == "__main__":

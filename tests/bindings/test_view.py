@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -11,6 +12,7 @@ moderngl = pytest.importorskip("moderngl", reason="moderngl is not installed")
 from inhabit.bindings.view import (  # noqa: E402
     UPSCALERS,
     Blend,
+    Film,
     FrameStream,
     Overlay,
     Presenter,
@@ -225,6 +227,17 @@ def test_a_wrong_call_is_one_clear_line(ctx, call, message):
         call(ctx)
 
 
+def test_without_opengl_one_line_says_what_to_install(monkeypatch):
+    def refuse(**settings):
+        raise Exception("(standalone) egl library not loaded")
+
+    monkeypatch.setattr(moderngl, "create_context", refuse)
+    with pytest.raises(
+        InhabitError, match=r"Expected OpenGL 3.3 without a window, got: .*not loaded; on Debian `apt-get"
+    ):
+        headless_context()
+
+
 def test_before_the_first_frame_nothing_is_drawn(ctx):
     assert WorldView(ctx).draw(ctx.simple_framebuffer((8, 8))) is None
 
@@ -277,3 +290,29 @@ def test_it_draws_in_windows_of_others(ctx, program, needs, monkeypatch):
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[0] == ctx.info["GL_RENDERER"]
+
+
+def test_a_film_is_a_page_of_moments_or_an_mp4(tmp_path):
+    from PIL import Image
+
+    with Film(tmp_path / "page.png", 10.0) as film:
+        for number in range(60):
+            film.add(np.full((20, 30, 3), number * 4, np.uint8))
+    page = np.asarray(Image.open(tmp_path / "page.png"))
+    assert page.shape == (40, 90, 3)
+    corners = [int(page[y, x, 0]) for y in (0, 20) for x in (0, 30, 60)]
+    assert corners[0] == 0
+    assert corners == sorted(corners)
+    assert corners[-1] > 180
+    Film(tmp_path / "nothing.png", 10.0).close()
+    assert not (tmp_path / "nothing.png").exists()
+    with pytest.raises(InhabitError, match=r"Expected a file that ends in .mp4 or .png, got film.avi"):
+        Film(Path("film.avi"), 10.0)
+
+
+def test_a_film_that_cannot_be_written_is_one_clear_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    film = Film(tmp_path / "file" / "page.png", 10.0)
+    film.add(np.zeros((8, 8, 3), np.uint8))
+    with pytest.raises(InhabitError, match=r"Cannot write .*page.png: "):
+        film.close()

@@ -119,7 +119,7 @@ def play(monado, body):
         def play(**options):
             sidecar = stack.enter_context(Supervisor(["serve", "toy"]))
             world = stack.enter_context(LiveWorld(sidecar.wait_until_listening()))
-            loop = HeadsetLoop(stack.enter_context(Headset(HeadsetOptions(sound=False, **options))), world)
+            loop = HeadsetLoop(stack.enter_context(Headset(HeadsetOptions(**{"sound": False, **options}))), world)
             stack.callback(loop.close)
             until = time.monotonic() + PATIENCE_S
             while loop.world_frames < 10 and time.monotonic() < until:
@@ -214,19 +214,72 @@ class PausingWorld:
         self.calls.append("resume")
 
 
-def test_the_world_rests_while_somebody_else_has_the_focus(headset):
-    world: Any = PausingWorld()
-    loop = HeadsetLoop(headset, world)
-    turn_until(headset, lambda moment: moment.focused)
-    loop.turn()
-    headset.state = "visible"  # what the runtime's own menu does
-    loop._follow_focus()
-    assert world.calls[-2:] == [[], "pause"]
-    assert world.state == "paused"
-    headset.state = "focused"
-    loop._follow_focus()
-    assert world.state == "running"
-    loop.close()
+@pytest.mark.slow
+def test_a_world_is_heard(play):
+    loop, _ = play(sound=True)
+    turn_loop_until(loop, lambda: loop._speaker.queue is not None and loop._speaker.queue.taken > 0)
+    assert loop._speaker.trouble == ""
+
+
+OTHER_APP = """
+import sys
+from inhabit.bindings.headset import Headset
+with Headset() as headset:
+    while headset.state != "focused":
+        headset.turn(lambda moment: ())
+    print("focused", flush=True)
+    while headset.turn(lambda moment: ()):
+        pass
+"""
+
+
+def control(monado, *arguments) -> str:
+    """Speak to the service as its user would."""
+    from inhabit.bindings.headset.monado import monado_folder
+
+    told = subprocess.run(
+        [monado_folder() / "bin" / "monado-ctl", *arguments], capture_output=True, text=True, timeout=20, check=True
+    )
+    return told.stdout
+
+
+@pytest.mark.slow
+def test_the_world_rests_while_another_app_has_the_headset(play, monado, body):
+    loop, _ = play()
+    other = subprocess.Popen([sys.executable, "-c", OTHER_APP], stdout=subprocess.PIPE, text=True)
+    try:
+        assert other.stdout is not None
+        turn_loop_until(loop, lambda: loop.headset.state != "focused")
+        turn_loop_until(loop, lambda: loop.world.state == "paused")
+        frames = loop.headset.frames
+        turn_loop_until(loop, lambda: loop.headset.frames > frames + 5)  # the session itself goes on
+        line = next(line for line in control(monado).splitlines() if f"pid: {os.getpid()}\t" in line)
+        control(monado, "-p", line.split("id:")[1].split()[0])
+        turn_loop_until(loop, lambda: loop.headset.state == "focused")
+        turn_loop_until(loop, lambda: loop.world.state == "running")
+        seen = loop.world_frames
+        turn_loop_until(loop, lambda: loop.world_frames > seen + 5)
+    finally:
+        other.kill()
+        other.communicate(timeout=10)
+
+
+@pytest.mark.slow
+def test_the_runtimes_own_recentring_is_followed(play, monado, body):
+    loop, _ = play(mode="inhabit")
+    body.orientation = (0.0, np.sin(np.radians(-20)), 0.0, np.cos(np.radians(20)))
+    body.send()
+    turn_loop_until(loop, lambda: loop.look is not None and abs(loop.look._head_deg - 40.0) < 0.5)
+    control(monado, "-c")
+    turn_loop_until(loop, lambda: abs(loop.look.picture_deg[0] - loop.look._head_deg) < 7.0)
+    assert not loop.headset.moved
+
+
+def turn_loop_until(loop, happened):
+    until = time.monotonic() + PATIENCE_S
+    while not happened():
+        assert loop.turn(), loop.headset.reason
+        assert time.monotonic() < until, f"it did not happen in {PATIENCE_S:g} s, {loop.headset.state}"
 
 
 def test_snap_turns_and_recentring_come_from_the_sticks(headset):
