@@ -15,6 +15,7 @@ import pytest
 pytest.importorskip("xr", reason="pyopenxr is not installed")
 from inhabit.bindings.headset import Headset, HeadsetLoop, HeadsetOptions
 from inhabit.bindings.headset.runtime import HeadsetError
+from inhabit.bindings.headset.stage import Stage
 from inhabit.bindings.input.tables import INDEX, LEFT, RIGHT
 from inhabit.bridge.client import LiveWorld
 from inhabit.bridge.controls import Controls
@@ -373,3 +374,41 @@ def test_the_validation_layer_has_nothing_to_say(monado, body, tmp_path, mode, l
     assert "XR_APILAYER_LUNARG_core_validation" in said or "Core Validation" in said, (done.stdout, done.stderr)
     complaints = [line for line in said.splitlines() if "ERROR" in line.upper() or "WARNING" in line.upper()]
     assert not complaints
+
+
+def eyes_of(headset, pixels, *, vignette=0.0):
+    """What both eyes are drawn, for a head that looks at the middle of a screen."""
+    stage = Stage(headset)
+    stage.show(pixels)
+    stage.keep, stage.vignette = True, vignette
+    turn_until(
+        headset, lambda moment: len(stage.kept) == 2, lambda moment: stage.layers(moment, moment.head, (0.0, 0.0))
+    )
+    kept = stage.kept
+    stage.release()
+    return [eye.astype(float).mean(2) for eye in kept]
+
+
+def test_the_vignette_darkens_the_edge_and_leaves_the_middle(monado, body):
+    white = np.full((96, 128, 3), 255, np.uint8)
+    with Headset(HeadsetOptions(mode="dome", fov_deg=150.0, vignette=1.0)) as headset:
+        clear, shaded = eyes_of(headset, white), eyes_of(headset, white, vignette=1.0)
+    for before, after in zip(clear, shaded, strict=True):
+        assert after[120, 160] == before[120, 160] == 255
+        assert before[[0, 0, -1, -1], [0, -1, 0, -1]].min() > 200
+        assert after[[0, 0, -1, -1], [0, -1, 0, -1]].max() < 10
+
+
+def test_a_smaller_world_is_nearer_at_the_same_size(monado, body):
+    stripe = np.zeros((96, 128, 3), np.uint8)
+    stripe[:, 60:68] = 255
+    apart, wide = [], []
+    for scale in (1.0, 0.25):
+        with Headset(HeadsetOptions(layers="projection", curved=False, world_scale=scale)) as headset:
+            eyes = eyes_of(headset, stripe)
+        rows = [eye[120] for eye in eyes]
+        middles = [float((row * np.arange(len(row))).sum() / row.sum()) for row in rows]
+        apart.append(middles[0] - middles[1])
+        wide.append(float(rows[0].sum()))
+    assert apart[1] == pytest.approx(4 * apart[0], rel=0.1)  # the eyes turn in four times as far
+    assert wide[1] == pytest.approx(wide[0], rel=0.1)
