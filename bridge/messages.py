@@ -415,7 +415,7 @@ class SessionLine(Message, frozen=True, kw_only=True):
     connected: bool = True
 
 
-class FiguresTold(Message, frozen=True, kw_only=True):
+class Figures(Message, frozen=True, kw_only=True):
     """FIGURES (0x4D): the answer to LOOK."""
 
     figures: dict[str, float] = msgspec.field(default_factory=dict)
@@ -481,7 +481,7 @@ FROM_CLIENT: Mapping[int, type[Message]] = MappingProxyType(
 FROM_SERVER: Mapping[int, type[Message]] = MappingProxyType(
     {
         0x41: Welcome, 0x42: State, 0x43: Stepped, 0x44: FrameHeader, 0x45: Ack, 0x46: Pong, 0x47: Error,
-        0x49: Roster, 0x4A: Event, 0x4B: Listed, 0x4C: Queued, 0x4D: FiguresTold, 0x7F: Bye,
+        0x49: Roster, 0x4A: Event, 0x4B: Listed, 0x4C: Queued, 0x4D: Figures, 0x7F: Bye,
     }
 )  # fmt: skip
 TYPE_BYTES: Mapping[type[Message], int] = MappingProxyType(

@@ -16,6 +16,7 @@ from inhabit.bridge.messages import (
     Drive,
     Error,
     Event,
+    Figures,
     FrameHeader,
     Hello,
     Input,
@@ -80,8 +81,8 @@ LinkPhase = Literal["greeting", "joined", "over"]
 
 CLIENT_TABLE: Mapping[LinkPhase, Kinds] = MappingProxyType(
     {
-        "greeting": (State, Welcome, Error, Pong, Bye, Roster, Event, Listed, Queued),
-        "joined": (State, Welcome, Error, Pong, Bye, Ack, Stepped, FrameHeader, Roster, Event, Listed),
+        "greeting": (State, Welcome, Error, Pong, Bye, Roster, Event, Listed, Queued, Figures),
+        "joined": (State, Welcome, Error, Pong, Bye, Ack, Stepped, FrameHeader, Roster, Event, Listed, Figures),
         "over": (),
     }
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from threading import RLock
 
 from inhabit.bridge.fields import Limits
@@ -55,6 +56,7 @@ class Places:
         moderate: Moderate = keep,
         snapshots: Snapshots,
         snapshot_every_s: float = 5.0,
+        traces: Path | None = None,
     ):
         if max_sessions < 1:
             raise ValueError(f"Expected at least 1 session, got {max_sessions}")
@@ -65,6 +67,7 @@ class Places:
         self.max_sessions = max_sessions
         self._limits, self._lock, self._clock, self._open_seat = limits, lock, clock, open_seat
         self._room_options, self._moderate = rooms, moderate
+        self._traces = traces
         self.snapshots, self._snapshot_every_s = snapshots, snapshot_every_s
         self._lasted_ns: deque[int] = deque(maxlen=LASTED_KEPT)
 
@@ -95,7 +98,7 @@ class Places:
         """One more seat."""
         seat = Seat(
             self.worlds[name], lock=self._lock, clock=self._clock, name=name, snapshots=self.snapshots,
-            snapshot_every_s=self._snapshot_every_s,
+            snapshot_every_s=self._snapshot_every_s, traces=self._traces,
         )  # fmt: skip
         self.seats.append(seat)
         self._open_seat(seat)

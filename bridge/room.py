@@ -76,7 +76,6 @@ class Room:
         now_ns: int,
         permanent: bool = False,
         moderate: Moderate = keep,
-        on_event: Callable[[wire.Event], None] = lambda event: None,
     ):
         self.name, self.options, self.permanent = name, options, permanent
         self.state: SessionState = "loading"
@@ -93,7 +92,10 @@ class Room:
         self.token = DriverToken(idle_s=options.drive_idle_s, turn_s=options.turn_s)
         self.info: WorldInfo | None = None
         self._votes = VoteBox(round(options.vote_window_s * NS_PER_S))
-        self._moderate, self._on_event = moderate, on_event
+        self._moderate = moderate
+        self.on_event: Callable[[wire.Event], None] = lambda event: None
+        """Hears of everything that EVENT tells the members."""
+
         self._history: deque[tuple[wire.Event, int]] = deque(maxlen=options.history)
         self._schedule: Schedule | None = None
         self._doing: Task | None = None
@@ -450,7 +452,7 @@ class Room:
             text=clip_text(text), epoch=self.epoch, frame=self._index + 1,
         )  # fmt: skip
         self._history.append((event, now_ns))
-        self._on_event(event)
+        self.on_event(event)
         for listener in self.members.values():
             listener.tell(event)
 

@@ -289,22 +289,37 @@ class Seat:
 
     def _carry_out(self, world: World, task: Task) -> tuple[Frame | None, bytes | None, str]:
         """Let the world do it: the frame or the state that came of it, and what the world remarks."""
+        trace = self._trace
         if task.message is None or isinstance(task.message, Step):
-            return world.step(task.controls), None, ""
+            frame = world.step(task.controls)
+            if trace is not None:
+                trace.add_step(task.controls)
+            return frame, None, ""
         note: str | None = None
+        part = bytes(task.payload[0]) if task.payload else b""
         with self._slow():
             match task.message:
                 case Reset(seed=seed, options=options):
-                    begun = with_picture(options, bytes(task.payload[0]) if task.payload else None)
-                    return world.reset(seed=seed, options=begun or None), None, ""
+                    if seed is None and trace is not None:
+                        seed = secrets.randbelow(SEEDS)  # what chance decided must be known to be played back
+                    frame = world.reset(seed=seed, options=with_picture(options, part or None) or None)
+                    if trace is not None:
+                        trace.add("reset", seed=seed, settings=options, state=part)
+                    return frame, None, ""
                 case Save():
                     return None, world.save(), ""
                 case Restore():
-                    world.restore(bytes(task.payload[0]))
+                    world.restore(part)
+                    if trace is not None:
+                        trace.add("restore", state=part)
                 case Set(settings=settings):
                     note = world.configure(**settings)
+                    if trace is not None:
+                        trace.add("set", settings=settings)
                 case Prompt(text=text):
                     note = world.configure(prompt=text)
+                    if trace is not None:
+                        trace.add("prompt", text=text)
         return None, None, note or ""
 
     def _break(self, session: Sitter | None, error: Exception) -> None:

@@ -16,6 +16,7 @@ import msgspec
 from inhabit.bridge.errors import LocalProtocolError
 from inhabit.bridge.fields import Limits
 from inhabit.bridge.keys import LOCAL, Grant, KeyStore
+from inhabit.bridge.messages import Figures
 from inhabit.bridge.pacing import NS_PER_S, Clock, monotonic_ns
 from inhabit.bridge.people import Moderate, keep
 from inhabit.bridge.room import RoomOptions
@@ -57,6 +58,8 @@ class Server:
         worlds: further ones that clients may choose, by name.
         snapshots: folder in which sessions survive this process; None keeps those only that lost their connection.
         snapshot_every_s: how often a session is written there.
+        traces: folder for a trace of every session, see trace.py; None writes none.
+        restarts: sidecars before this one, for the figures.
         keys: who may connect, and as what; without them only this machine can.
         moderate: looks at every chat line and prompt of a room, see people.py.
     """
@@ -78,13 +81,16 @@ class Server:
         keys: KeyStore | None = None,
         snapshots: Path | None = None,
         snapshot_every_s: float = 5.0,
+        traces: Path | None = None,
+        restarts: int = 0,
     ):
         limits = msgspec.structs.replace(limits or Limits(), hang_ms=round(hang_after_s * 1000))
         self._bind, self._clock, self._keys = bind, clock, keys
         self._sidecar = Sidecar(
             make_world, max_sessions=max_sessions, limits=limits, clock=clock, open_seat=self._open_seat, rooms=rooms,
             lobby=lobby, moderate=moderate, name=name, worlds=worlds,
-            snapshots=Snapshots(snapshots), snapshot_every_s=snapshot_every_s,
+            snapshots=Snapshots(snapshots), snapshot_every_s=snapshot_every_s, traces=traces,
+            restarts=restarts,
             authorise=(lambda user: LOCAL) if keys is None else partial(_authorise, keys),
         )  # fmt: skip
         self._transport: ServerTransport | None = None
@@ -106,6 +112,10 @@ class Server:
         self._sidecar.prepare()
         self._spawn("inhabit-wire", self._run_wire)
         return self
+
+    def figures(self) -> Figures:
+        """How it is doing. From any thread."""
+        return self._sidecar.figures_told(self._clock())
 
     def serve_forever(self) -> None:
         """Serve until stop(). Raises what kept the very first world from being made."""
@@ -163,6 +173,7 @@ class Server:
             wait_s = IDLE_S if due_ns is None else min(IDLE_S, (due_ns - self._clock()) / NS_PER_S)
             if wait_s > 0:
                 seat.news.wait(wait_s)
+        seat.end_trace("the sidecar stops")
         seat.close()
 
     def _run_wire(self) -> None:

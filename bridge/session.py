@@ -75,6 +75,9 @@ class Session:
         """The public key that it came with; "" where keys are not asked for."""
 
         self.begun_ns = now_ns
+        self.measured_seq = 0
+        """The newest INPUT whose first frame was measured."""
+
         self.wants_list = False
         """LIST waits for its answer."""
 
@@ -177,6 +180,8 @@ class Session:
                 self._slot.grant(message.upto)
             case wire.List():
                 self.wants_list = True
+            case wire.Look():
+                self._error("wrong_mode", "Expected LOOK on a connection without a session")
             case wire.Chat():
                 self._chat(message, now_ns)
             case wire.Ping():
@@ -395,6 +400,14 @@ class Session:
     def frame(self, now_ns: int) -> Packet | None:
         """The newest frame, if `vid` is attached and there is credit."""
         return self._slot.take(now_ns) if self.routes.vid is not None and self.state != "closed" else None
+
+    def line(self, now_ns: int) -> wire.SessionLine:
+        """This session in the sidecar's figures."""
+        return wire.SessionLine(
+            session=self.identity.hex()[:8], client=self.client, world=self.world, mode=self.mode, state=self.state,
+            epoch=self.epoch, made=self._made, sent=self._slot.sent, late=self.late,
+            age_s=(now_ns - self.begun_ns) / 1e9, connected=self.routes.ctl is not None,
+        )  # fmt: skip
 
     def beat(self, tick: int, busy_ms: int, now_ns: int) -> None:
         """Say STATE if it is due and the world's thread has moved. `busy_ms`: it is at something that may take long."""

@@ -10,15 +10,31 @@ import logging
 import secrets
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from threading import RLock
 from typing import Any, NamedTuple
 
 from inhabit.bridge.codec import Part, WireError, decode_from_client, encode
 from inhabit.bridge.errors import LocalProtocolError
 from inhabit.bridge.fields import ID_BYTES, Limits
+from inhabit.bridge.figures import Measures, ms
 from inhabit.bridge.keys import LOCAL, Grant
 from inhabit.bridge.member import Member
-from inhabit.bridge.messages import Bye, Error, Hello, List, Message, Ping, Pong, State, clip_text, replace
+from inhabit.bridge.messages import (
+    Bye,
+    Error,
+    Figures,
+    FrameHeader,
+    Hello,
+    List,
+    Look,
+    Message,
+    Ping,
+    Pong,
+    State,
+    clip_text,
+    replace,
+)
 from inhabit.bridge.pacing import NS_PER_MS, Clock, monotonic_ns
 from inhabit.bridge.people import Moderate, keep
 from inhabit.bridge.places import WAITING_MAX, Places, Waiter
@@ -33,6 +49,7 @@ log = logging.getLogger(__name__)
 MONITORS_MAX = 4
 MONITOR_LEASE_NS = 3_000 * NS_PER_MS
 METERS_MAX = 4096
+SESSIONS_TOLD = 256
 CLOSED = Error(code="closed", message="Expected a living session and its secret")
 RANKS = {"viewer": 0, "player": 1, "admin": 2}
 
@@ -79,13 +96,15 @@ class Sidecar:
         authorise: Callable[[str], Grant | None] = lambda user: LOCAL,
         snapshots: Snapshots | None = None,
         snapshot_every_s: float = 5.0,
+        traces: Path | None = None,
+        restarts: int = 0,
     ):
         self.lock = RLock()
         self._limits, self._clock, self._lobby, self._authorise = limits or Limits(), clock, lobby, authorise
         self.places = Places(
             {name: make_world, **(worlds or {})}, max_sessions=max_sessions, limits=self._limits, lock=self.lock,
             clock=clock, open_seat=open_seat, rooms=rooms or RoomOptions(), moderate=moderate,
-            snapshots=snapshots or Snapshots(), snapshot_every_s=snapshot_every_s,
+            snapshots=snapshots or Snapshots(), snapshot_every_s=snapshot_every_s, traces=traces,
         )  # fmt: skip
         self._boot = secrets.token_bytes(ID_BYTES)
         self._sessions: dict[bytes, Session] = {}
@@ -94,6 +113,8 @@ class Sidecar:
         self._meters: dict[Hashable, Meter] = {}
         self._replies: list[tuple[Hashable, Message]] = []
         self._stopping = False
+        self.figures = Measures(clock())
+        self.restarts = restarts
 
     @property
     def seats(self) -> list[Seat]:
@@ -134,6 +155,8 @@ class Sidecar:
                 self._hello(message, route, now_ns, user, grant)
             elif session is not None:
                 session.receive(packet, now_ns)
+            elif isinstance(message, Look) and user and grant.role != "admin":
+                self._reply(route, Error(code="not_allowed", message="Expected an admin to LOOK at the sidecar"))
             else:
                 self._from_outside(message, route, now_ns)
 
@@ -173,6 +196,8 @@ class Sidecar:
         """A message of a connection without a session."""
         if isinstance(message, List):
             self._reply(route, self.places.listed())
+        elif isinstance(message, Look):
+            self._reply(route, self.figures_told(now_ns))
         elif route in self._monitors:
             self._from_monitor(message, route, now_ns)
         elif route in self.places.line:
@@ -218,11 +243,13 @@ class Sidecar:
             session = self._admit(hello, now_ns)
         if isinstance(session, Session):
             session.user = user
+            self.figures.count("resumed" if session.revival else "sessions")
             self._sessions[session.identity] = session
             self._bind(session, hello, route, now_ns)
         elif session.code == "busy" and "queue" in hello.takes and len(self.places.line) < WAITING_MAX:
             self.places.line[route] = Waiter(hello, user, now_ns)
         else:
+            self.figures.count("refused")
             self._reply(route, session)
 
     def _bind(self, session: Session, hello: Hello, route: Hashable, now_ns: int) -> None:
@@ -343,7 +370,8 @@ class Sidecar:
         """What one session has to say, as bytes. What cannot be written is the fault of its world, and ends only it."""
         packets = [(session.routes.ctl, packet) for packet in session.outgoing()]
         frame = session.frame(now_ns)
-        if frame is not None:
+        if frame is not None and isinstance(frame.message, FrameHeader):
+            self._measure(session, frame.message, now_ns)
             packets.append((session.routes.vid, frame))
         if session.wants_list and session.routes.ctl is not None:
             session.wants_list = False
@@ -357,6 +385,31 @@ class Sidecar:
                 log.error("session %s: %s", _short(session), error)
                 session.fail(str(error))
         return messages
+
+    def _measure(self, session: Session, header: FrameHeader, now_ns: int) -> None:
+        """Take a frame that goes out into the figures."""
+        if header.number == 1 and not session.revival:
+            self.figures.first_response.add(ms(now_ns - session.begun_ns), now_ns)
+        if header.input_seq > session.measured_seq and header.received_ns:
+            session.measured_seq = header.input_seq
+            self.figures.response.add(ms(now_ns - header.received_ns), now_ns)
+        self.figures.step.add(ms(header.done_ns - header.sampled_ns), now_ns)
+        self.figures.count("frames_sent")
+        self.figures.count("frames_skipped", header.skipped)
+
+    def figures_told(self, now_ns: int) -> Figures:
+        """How the sidecar is doing."""
+        with self.lock:
+            listed = self.places.listed()
+            told = self.figures.table(now_ns) | {
+                "sessions_now": len(self._sessions), "places": listed.places, "places_free": listed.free,
+                "queue": listed.queue, "rooms": len(self.places.rooms), "restarts": self.restarts,
+                "set_backs": sum(seat.set_back_count for seat in self.seats),
+                "failures": sum(seat.failure_count for seat in self.seats),
+                "dropped_messages": sum(meter.dropped for meter in self._meters.values()),
+            }  # fmt: skip
+            lines = [session.line(now_ns) for session in list(self._sessions.values())[:SESSIONS_TOLD]]
+            return Figures(figures={name: float(value) for name, value in told.items()}, sessions=tuple(lines))
 
     def _call_next(self, now_ns: int) -> None:
         """Let those in who stand first in the line, as long as there are places."""

@@ -191,7 +191,7 @@ class Supervisor:
 
     def _heritage(self) -> list[str]:
         """What a new sidecar gets from the one before: its sessions and, if it is free, its address."""
-        inherited = ["--again", self._listened] if self._listened else []
+        inherited = ["--again", self._listened, "--restarts", str(self._restarts)] if self._listened else []
         if self._snapshots is not None and "--snapshots" not in self._arguments:
             inherited += ["--snapshots", self._snapshots.name]
         return inherited

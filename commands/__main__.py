@@ -13,6 +13,8 @@ COMMANDS = {
     "play": "inhabit a world in a window",
     "serve": "run a world as a sidecar that others connect to",
     "envs": "serve a pack to vector environments that run elsewhere",
+    "replay": "play a trace back and compare every frame",
+    "top": "watch a sidecar: latencies, frames, sessions",
     "keys": "make and list the keys for people on other machines",
     "record": "make a recording of a game to learn from",
     "import": "make a recording of a Minari data set",

@@ -75,6 +75,16 @@ class Options:
     snapshot_every_s: float = 5.0
     """How often each session is written there."""
 
+    traces: Path | None = None
+    """A folder for a trace of every session: what was done and said, and checksums of frames, for `inhabit replay`.
+    Bounded; holds prompts, so tell those who play."""
+
+    metrics: str = ""
+    """Address for Prometheus, such as 127.0.0.1:9100, on this machine only; needs inhabit[metrics]."""
+
+    restarts: int = 0
+    """Sidecars before this one, for the figures."""
+
     again: str = ""
     """The endpoint of a sidecar before this one: listen there if it is free, so that its clients find this one."""
 
@@ -94,6 +104,10 @@ def run(options: Options) -> None:
     _raise_file_limit()
     keys = KeyStore(options.keys_folder or default_folder()) if options.keys or options.keys_folder else None
     server = _start(options, keys)
+    if options.metrics:
+        from inhabit.bridge.metrics import serve_metrics
+
+        serve_metrics(options.metrics, server.figures)
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
     if options.parent != "none":
         Thread(target=_stop_at_end_of_input, args=(server,), daemon=True).start()
@@ -119,7 +133,8 @@ def _server(options: Options, keys: KeyStore | None, bind: str) -> Server:
         hang_after_s=options.hang_after_s, rooms=RoomOptions(steering=options.steering), lobby=options.lobby,
         moderate=_moderation(options), name=name_of(options.world), keys=keys,
         worlds={name_of(spec): partial(_open, spec, options) for spec in options.also},
-        snapshots=options.snapshots, snapshot_every_s=options.snapshot_every_s,
+        snapshots=options.snapshots, snapshot_every_s=options.snapshot_every_s, traces=options.traces,
+        restarts=options.restarts,
     )  # fmt: skip
 
 

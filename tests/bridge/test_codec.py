@@ -83,9 +83,9 @@ def test_type_bytes_are_for_ever():
     assert names == {
         0x01: "Hello", 0x02: "Input", 0x03: "Step", 0x04: "Credit", 0x05: "Set", 0x06: "Reset", 0x07: "Pause",
         0x08: "Resume", 0x09: "Save", 0x0A: "Restore", 0x0B: "Prompt", 0x0C: "Ping", 0x0D: "Chat", 0x0E: "Drive",
-        0x0F: "Moderate", 0x10: "List", 0x41: "Welcome", 0x42: "State", 0x43: "Stepped", 0x44: "FrameHeader",
-        0x45: "Ack", 0x46: "Pong", 0x47: "Error", 0x49: "Roster", 0x4A: "Event", 0x4B: "Listed",
-        0x4C: "Queued", 0x7F: "Bye",
+        0x0F: "Moderate", 0x10: "List", 0x11: "Look", 0x41: "Welcome", 0x42: "State", 0x43: "Stepped",
+        0x44: "FrameHeader", 0x45: "Ack", 0x46: "Pong", 0x47: "Error", 0x49: "Roster", 0x4A: "Event", 0x4B: "Listed",
+        0x4C: "Queued", 0x4D: "Figures", 0x7F: "Bye",
     }  # fmt: skip
     assert PROTOCOL_VERSION == 1
 
