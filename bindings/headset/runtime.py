@@ -30,6 +30,7 @@ class Runtime:
     """
 
     def __init__(self) -> None:
+        os.environ.setdefault("XR_LOADER_DEBUG", "none")  # we say it in one line, the loader in six
         offered = self._extensions()
         if OPENGL not in offered:
             raise HeadsetError("Expected an OpenXR runtime that takes OpenGL, got one without XR_KHR_opengl_enable")
