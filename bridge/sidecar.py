@@ -112,7 +112,7 @@ class Sidecar:
         self._monitors: dict[Hashable, Monitor] = {}
         self._meters: dict[Hashable, Meter] = {}
         self._replies: list[tuple[Hashable, Message]] = []
-        self._stopping = False
+        self._stopping = self._calling = False
         self.figures = Measures(clock())
         self.restarts = restarts
 
@@ -325,8 +325,8 @@ class Sidecar:
         if name not in self.places.worlds:
             known = ", ".join(self.places.worlds)
             return Error(code="no_world", message=clip_text(f"Expected a world ({known}), got {hello.world!r}"))
-        waiting = next(iter(self.places.line.values()), None)
-        seat = None if waiting is not None and waiting.hello is not hello else self.places.take(name, now_ns)
+        overtakes = bool(self.places.line) and not self._calling  # who comes now stands behind those who wait
+        seat = None if overtakes else self.places.take(name, now_ns)
         if seat is not None:
             return seat
         text = f"All {self.places.max_sessions} places are taken: try again later, or start `serve --max-sessions N`"
@@ -419,7 +419,9 @@ class Sidecar:
             grant = self._authorise(waiter.user)
             self.places.line.pop(route)
             if grant is not None:
+                self._calling = True
                 self._welcome(waiter.hello, route, now_ns, waiter.user, grant)
+                self._calling = False
             if route in self.places.line:  # a seat that hangs is free but of no use
                 break
         self._replies += self.places.told(now_ns)

@@ -21,6 +21,7 @@ from inhabit.bridge.keys import KeyStore, default_folder
 from inhabit.bridge.people import Moderate, keep, without
 from inhabit.bridge.room import RoomOptions
 from inhabit.bridge.server import DeviceLostError, Server
+from inhabit.bridge.shelf import Shelf
 from inhabit.bridge.transport import BindError
 from inhabit.bridge.world import World
 from inhabit.worldmodel.catalog import DEFAULT_PACK, open_world
@@ -129,10 +130,10 @@ def _start(options: Options, keys: KeyStore | None) -> Server:
 
 def _server(options: Options, keys: KeyStore | None, bind: str) -> Server:
     return Server(
-        partial(_open, options.world, options), bind=bind, max_sessions=options.max_sessions,
+        Shelf(partial(_open, options.world, options)), bind=bind, max_sessions=options.max_sessions,
         hang_after_s=options.hang_after_s, rooms=RoomOptions(steering=options.steering), lobby=options.lobby,
         moderate=_moderation(options), name=name_of(options.world), keys=keys,
-        worlds={name_of(spec): partial(_open, spec, options) for spec in options.also},
+        worlds={name_of(spec): Shelf(partial(_open, spec, options)) for spec in options.also},
         snapshots=options.snapshots, snapshot_every_s=options.snapshot_every_s, traces=options.traces,
         restarts=options.restarts,
     )  # fmt: skip

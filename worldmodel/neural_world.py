@@ -90,6 +90,7 @@ class NeuralWorld:
                 )
             self.info = msgspec.structs.replace(self.info, width=size[0], height=size[1])
         self.steps = pack.file.steps
+        self._pack = pack
         self._engine = engine
         self._starts: Starts = pack.starts
         self._state: State | None = None
@@ -108,6 +109,11 @@ class NeuralWorld:
     def open(cls, folder: Path, *, device: str = "auto", size: tuple[int, int] | None = None) -> NeuralWorld:
         pack = load_pack(folder)
         return cls(pack, Engine.of(pack, choose_device(device)), size=size)
+
+    def another(self) -> NeuralWorld:
+        """A further session of the same model, which is not loaded again."""
+        size = (self.info.width, self.info.height) if self._resized else None
+        return NeuralWorld(self._pack, self._engine, size=size)
 
     def tune(self) -> int:
         """Choose how many CPU threads make a step fastest here and now, and return the number.
