@@ -16,9 +16,8 @@ from inhabit.bridge.errors import RemoteProtocolError, WorldError
 from inhabit.bridge.transport import ZmqClient
 from inhabit.bridge.world import WorldInfo
 
-PING_S = 0.5
-LOST_S = 3.0
-"""Without a connection for so long while an answer is awaited, the sidecar is gone."""
+CONNECT_S = 3.0
+"""How long a sidecar may take to be there at all."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,6 +37,7 @@ class Line:
         self.endpoint, self._timeout_s = endpoint, timeout_s
         self._client = ZmqClient(endpoint, ("ctl",))
         self._number = 0
+        self._broken = False
         self._users = 0
         self.dropped: list[int] = []
 
@@ -45,27 +45,25 @@ class Line:
         self._number += 1
         parts = write(Call(number=self._number, name=name, values=values), arrays or {})
         began = time.monotonic()
-        deadline = began + self._timeout_s
-        while self._client.send("ctl", parts) != "sent":
-            if time.monotonic() > min(deadline, began + LOST_S):
+        while self._lost() or self._client.send("ctl", parts) != "sent":
+            if self._broken or time.monotonic() > began + min(self._timeout_s, CONNECT_S):
                 raise self._gone()
             self._client.wait(0.02)
-        pinged = connected = time.monotonic()
         while True:
             arrived = self._client.receive()
             if arrived is not None:
                 answer, told = self._read(arrived[1])
-                if answer.number == self._number:
+                if answer.number in (0, self._number):  # 0: it did not understand
                     return self._checked(answer), told
-                continue
-            now = time.monotonic()
-            if now - pinged > PING_S:
-                pinged = now
-                ping = write(Call(number=self._number, name="ping"), {})
-                connected = now if self._client.send("ctl", ping) == "sent" else connected
-            if now > deadline or now - connected > LOST_S:
+            elif self._lost() or time.monotonic() > began + self._timeout_s:
                 raise self._gone()
-            self._client.wait(0.1)
+            else:
+                self._client.wait(0.1)
+
+    def _lost(self) -> bool:
+        """Whether the connection has ever broken: what was dreamt at the other end is then lost."""
+        self._broken |= any(news.what == "down" for news in self._client.news())
+        return self._broken
 
     def share(self) -> Line:
         """One more batch uses this line."""

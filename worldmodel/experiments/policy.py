@@ -13,7 +13,7 @@ from inhabit.worldmodel.pack import fill, write_tensors
 SEEN = 3
 """Frames that it sees, the newest last: from one alone nobody knows where a fireball flies."""
 
-WIDTH = 256
+WIDTH = 128
 
 
 class Policy(nn.Module):
