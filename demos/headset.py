@@ -78,7 +78,7 @@ def main(options: Options) -> None:
     with Supervisor(["serve", options.world]) as sidecar, Headset(shown) as headset:
         print(f"{headset.runtime.headset} ({headset.runtime.name}); press both sticks to recentre")
         with LiveWorld(sidecar.wait_until_listening()) as world:
-            HeadsetLoop(headset, world, keys=load_keys()).run(options.seconds or None)
+            HeadsetLoop(headset, world, keys=load_keys(), supervisor=sidecar).run(options.seconds or None)
         print(f"{headset.frames} frames at {headset.fps:.1f} a second. {headset.reason}")
 
 

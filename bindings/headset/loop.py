@@ -10,12 +10,14 @@ from typing import Any
 from inhabit.bindings.headset.geometry import Pose, turned
 from inhabit.bindings.headset.head_look import HeadLook
 from inhabit.bindings.headset.headset import Headset, Moment
+from inhabit.bindings.headset.notice import notice
 from inhabit.bindings.headset.sound import turn_sound
 from inhabit.bindings.headset.stage import Stage
 from inhabit.bindings.input import Keys, Remap
 from inhabit.bridge.client import LiveWorld
 from inhabit.bridge.controls import Controls
 from inhabit.bridge.frames import Frame
+from inhabit.bridge.supervisor import Supervisor
 from inhabit.bridge.world import WorldInfo
 
 SNAP_AT, SNAP_BACK_AT = 0.7, 0.3
@@ -28,6 +30,13 @@ VIGNETTE_S = 0.2
 """How long the vignette takes to come and go, s."""
 
 MOVING = 0.1
+LOOK_S = 0.2
+"""How often a sidecar of our own is looked after, s."""
+
+JOIN_S = 1.0
+"""How often a lost world is joined again, s."""
+
+TITLES = {"lost": "The world was lost", "failed": "The world could not go on", "closed": "The world was left"}
 
 
 class HeadsetLoop:
@@ -37,9 +46,17 @@ class HeadsetLoop:
         headset: its options say how.
         world: a free-running client; it may be loading, slow or lost, the headset goes on.
         keys: the person's own keys, whose pad names are those of the controllers.
+        supervisor: of the world's sidecar, when it is ours: one that died is started again, and joined again.
     """
 
-    def __init__(self, headset: Headset, world: LiveWorld, *, keys: Keys | None = None):
+    def __init__(
+        self,
+        headset: Headset,
+        world: LiveWorld,
+        *,
+        keys: Keys | None = None,
+        supervisor: Supervisor | None = None,
+    ):
         self.headset, self.world = headset, world
         self.options = headset.options
         self.stage = Stage(headset)
@@ -50,12 +67,15 @@ class HeadsetLoop:
         """The viewer's place and which way is ahead; None before the first frame."""
 
         self._keys = keys or Keys()
+        self._supervisor = supervisor
+        self._told = ""
         self._remap: Remap | None = None
         self._info: WorldInfo | None = None
         self._snapped = self._recentring = self._paused = False
         self._said = Controls()
         self._speaker = self._open_speaker()
         self._heard: Frame | None = None
+        self._looked_s = self._joined_s = 0.0
         self._last_s = time.monotonic()
 
     def run(self, seconds: float | None = None) -> None:
@@ -88,20 +108,44 @@ class HeadsetLoop:
             self._speaker.close()
 
     def _hear_world(self) -> None:
-        """Take the newest frame, if there is one; never wait for it."""
+        """Take the newest frame, if there is one; never wait for it. A picture that stands still says why."""
+        self._mend()
         frame = self.world.poll(0.0)
         if self._info is None and self.world.state in ("ready", "running", "paused"):
             self._info = self.world.info
             self._remap = Remap(self._info, self._keys)
             self.look = HeadLook(self._info.actions, self.options.turn_deg, self.options.tilt_deg)
         if frame is None:
+            self._explain()
             return
+        self._told = ""
         self.frame = frame
         self.world_frames += 1
         self.stage.show(frame.pixels)
         if self.look:
             self.look.shown(frame.answers)
             self._steer(self.look)
+
+    def _mend(self) -> None:
+        """Follow a sidecar of our own to where it was started again."""
+        now_s = time.monotonic()
+        if self._supervisor is None or now_s - self._looked_s < LOOK_S:
+            return
+        self._looked_s = now_s
+        status = self._supervisor.poll()
+        if status.endpoint and self.world.state == "lost" and now_s - self._joined_s > JOIN_S:
+            self._joined_s = now_s
+            self.world.reconnect(status.endpoint)
+
+    def _explain(self) -> None:
+        """Say in the picture's place what is the matter, once."""
+        state = self.world.state
+        title = TITLES.get(state, "" if self.frame else "Loading the world")
+        if not title or title == self._told or (self._paused and state == "paused"):
+            return
+        self._told = title
+        reason = self.world.reason if state in ("lost", "failed") else ""
+        self.stage.show(notice(self.frame.pixels if self.frame else None, title, reason))
 
     def _steer(self, look: HeadLook) -> None:
         """One push for the next frame of the world."""

@@ -117,10 +117,11 @@ def play(monado, body):
     """Play the toy: give it options, get a loop that has frames and its sidecar."""
     with contextlib.ExitStack() as stack:
 
-        def play(**options):
+        def play(*, mended=False, **options):
             sidecar = stack.enter_context(Supervisor(["serve", "toy"]))
             world = stack.enter_context(LiveWorld(sidecar.wait_until_listening()))
-            loop = HeadsetLoop(stack.enter_context(Headset(HeadsetOptions(**{"sound": False, **options}))), world)
+            headset = stack.enter_context(Headset(HeadsetOptions(**{"sound": False, **options})))
+            loop = HeadsetLoop(headset, world, supervisor=sidecar if mended else None)
             stack.callback(loop.close)
             until = time.monotonic() + PATIENCE_S
             while loop.world_frames < 10 and time.monotonic() < until:
@@ -213,6 +214,23 @@ class PausingWorld:
     def resume(self):
         self.state = "running"
         self.calls.append("resume")
+
+
+@pytest.mark.slow
+def test_a_world_that_dies_is_explained_and_comes_back(play):
+    loop, sidecar = play(layers="projection", mended=True)
+    loop.stage.keep = True
+    turn_loop_until(loop, lambda: loop.stage.kept)
+    os.kill(sidecar.poll().pid, signal.SIGKILL)
+    turn_loop_until(loop, lambda: loop.world.state == "lost")
+    frames = loop.headset.frames
+    turn_loop_until(loop, lambda: loop.headset.frames > frames + 2)
+    assert loop._told == "The world was lost"
+    words = loop.stage.kept[0].min(2) > 100  # white letters, and nothing else is as bright
+    assert words.sum() > 30
+    seen = loop.world_frames
+    turn_loop_until(loop, lambda: loop.world_frames > seen + 5)
+    assert loop._told == ""
 
 
 @pytest.mark.slow
