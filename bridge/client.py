@@ -21,9 +21,11 @@ from inhabit.bridge.inputs import to_wire
 from inhabit.bridge.link import ANYWHERE, Link, LinkState, Place, Ticket, read_frame
 from inhabit.bridge.messages import (
     Ack,
+    Attached,
     Chat,
     Drive,
     Error,
+    FrameHeader,
     Message,
     Moderate,
     Pause,
@@ -37,6 +39,7 @@ from inhabit.bridge.messages import (
     Stepped,
 )  # fmt: skip
 from inhabit.bridge.pacing import NS_PER_MS, NS_PER_S, Clock, Recent, monotonic_ns
+from inhabit.bridge.ring import RingReader
 from inhabit.bridge.room_view import RoomView
 from inhabit.bridge.transport import ClientTransport, ZmqClient
 from inhabit.bridge.world import WorldInfo
@@ -45,6 +48,9 @@ Connect = Callable[[str], ClientTransport]
 
 WAIT_S = 0.02
 """Longest sleep while something is awaited: keep-alives must go out in between."""
+
+MISSES = 3
+"""Frames that were gone from shared memory before it is given up for the wire."""
 
 FPS_WINDOW_NS = 2 * NS_PER_S
 
@@ -62,6 +68,9 @@ class Effect:
 
     refused: str = ""
     """Why it was refused; "" when it was carried out."""
+
+    state: bytes = b""
+    """The world's state, after save()."""
 
 
 class Line:
@@ -82,6 +91,8 @@ class Line:
     ):
         self.clock = clock
         self._transport = connect(endpoint)
+        self._ring: RingReader | None = None
+        self._missed = 0
         self.link = Link(
             endpoint=endpoint, mode=mode, client=client, timeout_ns=round(timeout_s * NS_PER_S), now_ns=clock(),
             epoch=epoch, place=place, resume=resume,
@@ -93,12 +104,48 @@ class Line:
             self.link.connection(channel, what, self.clock())
         while self.link.state != "closed" and (arrived := self._transport.receive()) is not None:
             try:
-                self.link.receive(decode_from_server(arrived[1]), self.clock())
+                packet = decode_from_server(arrived[1])
             except WireError as error:
                 self.link.breach(str(error))
+                break
+            whole = self._fetched(packet)
+            if whole is not None:
+                self.link.receive(whole, self.clock())
+        if self.link.ring is not None:
+            self._attach(self.link.ring.name)
+            self.link.ring = None
         now_ns = self.clock()
         self.link.flush(self._send, now_ns)
         return now_ns
+
+    def _attach(self, name: str) -> None:
+        """Look whether the memory that is offered is on this machine, and say so."""
+        self._detach()
+        try:
+            self._ring = RingReader(name)
+        except (OSError, ValueError):
+            self._ring = None
+        self.link.say(Attached(ok=self._ring is not None))
+
+    def _detach(self) -> None:
+        ring, self._ring = self._ring, None
+        if ring is not None:
+            ring.close()
+
+    def _fetched(self, packet: Packet) -> Packet | None:
+        """A message with all its parts. None for a frame whose pixels were gone before we came."""
+        header = packet.message
+        if not isinstance(header, FrameHeader) or not header.slot:
+            return packet
+        pixels = self._ring.read(header.slot, header.generation, header.pixel_bytes) if self._ring else None
+        if pixels is not None:
+            return Packet(header, (pixels, *packet.payload))
+        self._missed += 1
+        if self._missed >= MISSES:
+            self._detach()
+            self.link.say(Attached(ok=False))
+        self.link.miss_frame(header.number)
+        return None
 
     def wait(self, timeout_s: float) -> None:
         """Sleep until something arrives, or for a short while."""
@@ -106,10 +153,11 @@ class Line:
 
     def close(self) -> None:
         self.link.close(self._send)
-        self._transport.close()
+        self.drop()
 
     def drop(self) -> None:
         """Break the connection without a farewell: the session shall be found again."""
+        self._detach()
         self._transport.close()
 
     def _send(self, channel: Channel, packet: Packet) -> bool:
@@ -247,6 +295,7 @@ class LiveWorld:
         options: of that episode, as reset() takes them.
         room: name of a shared world to join, letters, digits, "_" and "-"; "" for a world of one's own.
         name: what the others in the room call us.
+        share: read frames from memory where the sidecar is on this machine and offers it.
         world: a name out of the sidecar's list; "" for its first one.
         role: "player", or "viewer" to look on only; "admin" if our key allows that.
     """
@@ -263,13 +312,17 @@ class LiveWorld:
         name: str = "",
         role: Role = "player",
         world: str = "",
+        share: bool = True,
         connect: Connect = ZmqClient,
         clock: Clock = monotonic_ns,
     ):
         self.endpoint = endpoint
-        self._place = Place(room=room, name=name, role=role, takes=("rooms", "queue"), world=world)
+        takes = ("rooms", "queue", "shm") if share else ("rooms", "queue")
+        self._place = Place(room=room, name=name, role=role, takes=takes, world=world)
         self._client, self._timeout_s, self._seed = client, timeout_s, seed
         self._begin, self._begin_part = split_picture(options or {})
+        self.beginning = 0
+        """The number, for effect(), of the newest request to begin an episode; 0 where none was made."""
         self._connect, self._clock = connect, clock
         self._info: WorldInfo | None = None
         self._latency_ms, self._server_ms, self._arrivals = Recent(), Recent(), deque[int](maxlen=512)
@@ -336,14 +389,15 @@ class LiveWorld:
             self._line.pump()
         return frame
 
-    def reset(self, seed: int | None = None, *, options: Mapping[str, Any] | None = None) -> None:
-        """Begin a new episode; frames of it carry a higher epoch.
+    def reset(self, seed: int | None = None, *, options: Mapping[str, Any] | None = None) -> int:
+        """Begin a new episode; frames of it carry a higher epoch. Returns a number for effect().
 
         Options are the world's own, such as {"image": bytes of a PNG file} to begin in a picture. Raises WorldError
         for a picture that cannot be sent.
         """
         plain, part = split_picture(options or {})
-        self._request(Reset, *([part] if part else []), seed=seed, options=plain)
+        self.beginning = self._request(Reset, *([part] if part else []), seed=seed, options=plain)
+        return self.beginning
 
     def pause(self) -> None:
         """Stop the world's clock."""
@@ -357,6 +411,14 @@ class LiveWorld:
         """Change settings of the world, such as steps=2. A refusal comes as `reason`."""
         self._request(Set, settings=settings)
 
+    def save(self) -> int:
+        """Ask for the whole state of the world. Returns a number for effect(), which then has it."""
+        return self._request(Save)
+
+    def restore(self, state: bytes) -> int:
+        """Go back to a state that save() gave. Returns a number for effect(). A refusal comes as `reason` too."""
+        return self._request(Restore, state)
+
     def prompt(self, text: str) -> int:
         """Say to the world what it shall be. Returns a number for effect(). A refusal comes as `reason` too."""
         return self._request(Prompt, text=text)
@@ -365,9 +427,11 @@ class LiveWorld:
         """What came of a request, once; None while there is no answer."""
         if not self._line.link.has_answer(request):
             return None
-        match self._line.link.take_answer(request).message:
+        answer = self._line.link.take_answer(request)
+        match answer.message:
             case Ack(epoch=epoch, frame=frame, note=note):
-                return Effect(epoch=epoch, frame=frame, note=note)
+                state = bytes(answer.payload[0]) if answer.payload else b""
+                return Effect(epoch=epoch, frame=frame, note=note, state=state)
             case Error(message=text):
                 return Effect(refused=text)
         return Effect()
@@ -441,7 +505,7 @@ class LiveWorld:
         )  # fmt: skip
         if not self._place.room and resume is None:  # a room's world lives already, or begins by itself
             part = [self._begin_part] if self._begin_part else []
-            line.link.request(Reset, *part, seed=self._seed, options=self._begin)
+            self.beginning = line.link.request(Reset, *part, seed=self._seed, options=self._begin)
         return line
 
     def _request(self, kind: type[Message], *payload: bytes, **fields: object) -> int:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from inhabit.bridge.errors import InhabitError
-from inhabit.bridge.fields import MAX_PICTURE_BYTES
+from inhabit.bridge.fields import MAX_PICTURE_BYTES, MAX_STATE_BYTES
 from inhabit.worldmodel.catalog import DEFAULT_PACK, find_pack, is_real, shipped_packs, with_size
 
 if TYPE_CHECKING:
@@ -44,6 +44,9 @@ class Options:
 
     clip: Path | None = None
     """Begin where this clip ends (MP4, WebM ...)."""
+
+    moment: Path | None = None
+    """Go on from this moment, which the Insert key kept in a file; it fits the pack that it was kept in."""
 
     steps: int = 0
     """Sampling steps a frame to begin with (1 is fastest, 4 is truest); 0 leaves the pack's own choice."""
@@ -95,6 +98,7 @@ def run(options: Options) -> None:
     window = WindowOptions(
         title=f"{' | '.join(pane.connection.name for pane in panes)} - Inhabit", scale=options.scale,
         statistics=options.statistics, steps=options.steps, hint=not headless, folder=options.folder,
+        moment=_file(options.moment, MAX_STATE_BYTES) if options.moment else b"",
     )  # fmt: skip
     loop = PlayLoop(panes, window)
     if headless:
@@ -149,13 +153,17 @@ def _beginning(options: Options) -> dict[str, bytes]:
     path = options.image or options.clip
     if path is None:
         return {}
+    return {"image" if options.image else "clip": _file(path, MAX_PICTURE_BYTES)}
+
+
+def _file(path: Path, most: int) -> bytes:
     try:
         data = path.read_bytes()
     except OSError as error:
         raise InhabitError(f"Expected a file to begin from, got {error.strerror} - at {path}") from error
-    if not 0 < len(data) <= MAX_PICTURE_BYTES:
-        raise InhabitError(f"Expected a file of 1 to {MAX_PICTURE_BYTES} bytes, got {len(data)} - at {path}")
-    return {"image" if options.image else "clip": data}
+    if not 0 < len(data) <= most:
+        raise InhabitError(f"Expected a file of 1 to {most} bytes, got {len(data)} - at {path}")
+    return data
 
 
 def _known(name: str) -> str:

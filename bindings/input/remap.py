@@ -102,13 +102,18 @@ def _effective(world: ActionMap, entries: Mapping[str, Entry], where: str) -> Ac
     sources = []
     for source in world.sources:
         mine = _own(source, entries[source.name], where) if source.name in entries else _rest(source, taken)
-        if not (mine.keys or mine.keys_back or mine.pad or mine.mouse) and source.name not in entries:
+        if _driven(source) and not _driven(mine) and source.name not in entries:
             raise InhabitError(
                 f"Expected something that drives {source.name}, got nothing: all that did is taken by other actions, "
                 f"give it a line of its own - at {where}"
             )
         sources.append(mine)
     return ActionMap(sources=tuple(sources))
+
+
+def _driven(source: ActionSource) -> bool:
+    """Whether a person can do it at all; some worlds are for agents only."""
+    return bool(source.keys or source.keys_back or source.pad or source.mouse)
 
 
 def _own(source: ActionSource, entry: Entry, where: str) -> ActionSource:

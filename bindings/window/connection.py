@@ -55,6 +55,7 @@ class Connection:
         """What the world is; None until it has said so."""
 
         self._options = dict(options or {})
+        self._refused = ""
         self._endpoint = endpoint
         self._supervisor = supervisor
         self._status: SupervisorStatus | None = None
@@ -63,14 +64,16 @@ class Connection:
     @property
     def state(self) -> State:
         """What people are told: a world that is not there yet is loading."""
-        return self._sidecar_state or (_STATES[self.live.state] if self.live else "loading")
+        if self._sidecar_state or not self.live:
+            return self._sidecar_state or "loading"
+        return "failed" if self._refused and self.live.state == "ready" else _STATES[self.live.state]
 
     @property
     def reason(self) -> str:
         """Why it is so, or why the last request was refused."""
         if self._sidecar_state and self._status:
             return self._status.reason.removeprefix("inhabit: ")
-        return self.live.reason if self.live else ""
+        return (self._refused or self.live.reason) if self.live else ""
 
     @property
     def mending(self) -> bool:
@@ -97,6 +100,10 @@ class Connection:
     def poll(self, timeout_s: float) -> Frame | None:
         """Take the newest frame, waiting for it at most `timeout_s`; what the world is, is known before its first."""
         frame = self.live.poll(timeout_s) if self.live else None
+        if self.live and self.live.state == "ready" and (effect := self.live.effect(self.live.beginning)):
+            self._refused = effect.refused  # the world will not begin as it was asked to
+        elif frame:
+            self._refused = ""
         self._learn_info()
         return frame
 

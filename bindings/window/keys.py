@@ -35,6 +35,9 @@ COMMANDS = (
     Command("mouse", ("F4", "KeyM"), "Let the mouse steer, or free it"),
     Command("reset", ("F5",), "Begin again, or reconnect to a lost world"),
     Command("pause", ("F6", "KeyP", "PadStart"), "Pause or go on"),
+    Command("keep", ("Insert",), "Keep this moment in a file"),
+    Command("back", ("Home",), "Go back to the moment that was kept"),
+    Command("settle", ("End",), "Let the picture settle, when a dream has gone soft"),
     Command("quieter", ("F7", "Minus"), "Quieter, down to silence"),
     Command("louder", ("F8", "Equal"), "Louder"),
     Command("prompt", ("F10", "KeyT"), "Say what the world shall be"),
@@ -91,6 +94,8 @@ def _applies(command: Command, info: WorldInfo | None) -> bool:
             return int(number or 1) <= len(prompts)
         case "quieter" | "louder":
             return info is not None and info.sound_rate_hz > 0
+        case "settle":
+            return len(steps) > 1  # dreams have steps, and only they go soft
         case "mouse":
             return info is None or any(source.mouse for source in info.actions.sources)
     return True

@@ -64,6 +64,9 @@ class WindowOptions:
     sound: bool = True
     """Whether the first world is heard."""
 
+    moment: bytes = b""
+    """A kept moment of the first world to begin with."""
+
 
 class PlayLoop:
     """The window and everything in it. `turn()` never blocks for longer than a few milliseconds."""
@@ -96,6 +99,7 @@ class PlayLoop:
         self._held = Controls()
         self._waiting: Frame | None = None
         self._fresh = self._screenshot = False
+        self._moment = b""
         for pane in self.panes:
             pane.start(clock_ns())
 
@@ -164,6 +168,14 @@ class PlayLoop:
                 self._reset()
             case "pause":
                 self._pause()
+            case "keep":
+                self.panes[0].keep()
+            case "back":
+                self._go_back()
+            case "settle":
+                for pane in self.panes:
+                    pane.settle()
+                self.face.say("Settled: it goes on from what you see", self._clock_ns())
             case "quieter" | "louder":
                 self._turn_volume(louder=name == "louder")
             case "record":
@@ -223,6 +235,25 @@ class PlayLoop:
             if pane.connection.live and not pane.broken:
                 (pane.connection.live.resume if paused else pane.connection.live.pause)()
 
+    def _go_back(self) -> None:
+        if self._moment:
+            self.panes[0].go_back(self._moment)
+            self.face.say("Back at the moment that was kept", self._clock_ns())
+        else:
+            self.face.say("No moment was kept yet", self._clock_ns())
+
+    def _keep(self, state: bytes) -> None:
+        """Write a moment beside and rename: whoever reads it finds it whole."""
+        path, self._moment = self._file_name("moment"), state
+        partial = path.with_suffix(".partial")
+        try:
+            partial.write_bytes(state)
+            partial.replace(path)
+        except OSError as error:
+            self.face.say(f"Cannot keep it in {path}: {error.strerror}", self._clock_ns())
+        else:
+            self.face.say(f"Kept {path} ({len(state) / 2**20:.1f} MB)", self._clock_ns())
+
     def _choose_steps(self, steps: int) -> None:
         """Ask every world that can for a number of sampling steps; 0 is the next one after the last asked for."""
         for pane in self.panes:
@@ -281,10 +312,15 @@ class PlayLoop:
                 self.face.say(refusal, self._clock_ns())
             if effect := pane.effect():
                 self.face.say(effect, self._clock_ns())
+            if state := pane.kept():
+                self._keep(state)
             if frame is not None:
                 pane.take(frame, self._clock_ns())
                 self._fresh = True
                 if number == 0:
+                    if self.options.moment and not self._moment:
+                        self._moment = self.options.moment
+                        pane.go_back(self._moment)
                     self._waiting = frame
                     self._hear(frame)
         if timeout_s:

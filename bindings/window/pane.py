@@ -63,7 +63,7 @@ class Pane:
         self.prompt = ""
         """What was said to the world last."""
 
-        self._prompted = 0
+        self._prompted = self._keeping = 0
 
     @property
     def info(self) -> WorldInfo | None:
@@ -151,6 +151,29 @@ class Pane:
             return ""
         words = f"\u201c{self.prompt}\u201d from frame {effect.frame}"
         return f"{words} - {effect.note}" if effect.note else words
+
+    def keep(self) -> None:
+        """Ask for the world's state; kept() has it when it comes."""
+        if self.connection.live and self.state in ("running", "paused"):
+            self._keeping = self.connection.live.save()
+
+    def kept(self) -> bytes:
+        """The state that keep() asked for, once; nothing while it has not come. A refusal is told by refusal()."""
+        effect = self.connection.live.effect(self._keeping) if self._keeping and self.connection.live else None
+        if effect is None:
+            return b""
+        self._keeping = 0
+        return effect.state
+
+    def go_back(self, state: bytes) -> None:
+        """Go on from a state that was kept."""
+        if self.connection.live and self.state in ("running", "paused"):
+            self.connection.live.restore(state)
+
+    def settle(self) -> None:
+        """Soft reset: the world goes on from what is seen."""
+        if self.connection.live and self.state == "running":
+            self.connection.live.configure(anchor=True)
 
     def refusal(self) -> str:
         """Why the world refused the last request, once; "" when it did not."""

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from inhabit.bridge.client import Effect
 from inhabit.bridge.controls import IDLE, Controls
 from inhabit.bridge.errors import LocalProtocolError
 from inhabit.bridge.frames import Frame, Stamps
@@ -64,10 +65,21 @@ class FakeLive:
         stamps = Stamps(client_input_ns=self._sent_ns, client_arrived_ns=self._clock())
         return replace(self._frame, answers=self._sequence, epoch=self._epoch, stamps=stamps)
 
-    def reset(self, seed: int | None = None) -> None:
+    def reset(self, seed: int | None = None, *, options=None) -> None:
         self.calls.append("reset")
         self._epoch += 1
         self.world.reset(seed=seed)
+
+    def save(self) -> int:
+        self.calls.append("save")
+        return 7
+
+    def restore(self, state: bytes) -> int:
+        self.calls.append(f"restore {state!r}")
+        return 8
+
+    def effect(self, request: int) -> Effect | None:
+        return Effect(state=b"moment") if request == 7 else None
 
     def pause(self) -> None:
         self.calls.append("pause")
@@ -101,6 +113,9 @@ class FakeConnection:
         return self.live.state
 
     def start(self) -> None: ...
+
+    def reset(self) -> None:
+        self.live.reset()
 
     def turn(self, now_ns: int) -> bool:
         return False

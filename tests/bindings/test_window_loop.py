@@ -239,3 +239,23 @@ def test_a_clip_that_cannot_be_written_says_where(fake_connection, clock, dummy_
     loop = PlayLoop([Pane(fake_connection)], clock_ns=clock)
     with pytest.raises(InhabitError, match="Cannot write"):
         record(loop, HeadlessOptions(out=tmp_path / "file" / "clip.mp4"), lambda seconds: None)
+
+
+def test_a_moment_is_kept_in_a_file_and_gone_back_to(loop, fake_connection, tmp_path):
+    tap(pygame.KSCAN_HOME)
+    turns(loop, 2)
+    assert "No moment was kept yet" in loop.face.toast
+    tap(pygame.KSCAN_INSERT)
+    turns(loop, 3)
+    kept = list(tmp_path.glob("toy-*.moment"))
+    assert [path.read_bytes() for path in kept] == [b"moment"]
+    tap(pygame.KSCAN_HOME)
+    turns(loop, 2)
+    assert fake_connection.live.calls[-1] == "restore b'moment'"
+
+
+def test_a_window_may_begin_with_a_moment(fake_connection, clock, dummy_display, tmp_path):
+    loop = PlayLoop([Pane(fake_connection)], WindowOptions(folder=tmp_path, moment=b"then"), clock_ns=clock)
+    turns(loop, 4)
+    assert fake_connection.live.calls.count("restore b'then'") == 1
+    loop.close()
