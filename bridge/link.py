@@ -105,6 +105,9 @@ class Link:
         self.round_trip_ns: int | None = None
         self.draft = InputDraft()
         self.room = RoomView()
+        self.ring: wire.Ring | None = None
+        """Shared memory that is offered; who takes it up sets None."""
+
         self._endpoint, self._client, self._timeout_ns = endpoint, client, timeout_ns
         self._mode: Mode = mode
         self._place = place
@@ -167,6 +170,11 @@ class Link:
         """Merge controls into what is said next. Returns their sequence number."""
         return self.draft.add(controls, now_ns)
 
+    def miss_frame(self, number: int) -> None:
+        """A frame came that cannot be shown: let another one come."""
+        self._seen = max(self._seen, number)
+        self.want_frame()
+
     def want_frame(self) -> None:
         """The caller is ready to draw: grant one frame beyond those that have arrived."""
         self._wanted = max(self._wanted, self._seen + 1)
@@ -214,6 +222,8 @@ class Link:
                 self.state, self.reason = "loading", f"waiting for a place, number {message.position} in line"
                 if message.retry_after_ms:
                     self.reason += f", about {message.retry_after_ms / 1000:.0f} s"
+            case wire.Ring():
+                self.ring = message
             case wire.Roster():
                 self.room.take_roster(message)
             case wire.Event():

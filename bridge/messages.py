@@ -275,6 +275,12 @@ class List(Message, frozen=True, kw_only=True):
     """LIST (0x10): what can be played here? Needs no session."""
 
 
+class Attached(Message, frozen=True, kw_only=True):
+    """ATTACHED (0x12): the answer to RING, and later, when reading fails, the end of it."""
+
+    ok: bool
+
+
 class Look(Message, frozen=True, kw_only=True):
     """LOOK (0x11): how is the sidecar doing? For this machine and for admins; needs no session."""
 
@@ -396,6 +402,14 @@ class Queued(Message, frozen=True, kw_only=True):
     """About how long it will take, by how long sessions lasted here; 0 when nobody knows."""
 
 
+class Ring(Message, frozen=True, kw_only=True):
+    """RING (0x4E): memory on this machine for pixels; section 7.2 of docs/protocol.md has its layout."""
+
+    name: Name
+    slots: Annotated[int, msgspec.Meta(ge=1, le=64)]
+    slot_bytes: Count
+
+
 class SessionLine(Message, frozen=True, kw_only=True):
     """One session in FIGURES."""
 
@@ -475,13 +489,14 @@ FROM_CLIENT: Mapping[int, type[Message]] = MappingProxyType(
     {
         0x01: Hello, 0x02: Input, 0x03: Step, 0x04: Credit, 0x05: Set, 0x06: Reset, 0x07: Pause, 0x08: Resume,
         0x09: Save, 0x0A: Restore, 0x0B: Prompt, 0x0C: Ping, 0x0D: Chat, 0x0E: Drive,
-        0x0F: Moderate, 0x10: List, 0x11: Look, 0x7F: Bye,
+        0x0F: Moderate, 0x10: List, 0x11: Look, 0x12: Attached, 0x7F: Bye,
     }
 )  # fmt: skip
 FROM_SERVER: Mapping[int, type[Message]] = MappingProxyType(
     {
         0x41: Welcome, 0x42: State, 0x43: Stepped, 0x44: FrameHeader, 0x45: Ack, 0x46: Pong, 0x47: Error,
-        0x49: Roster, 0x4A: Event, 0x4B: Listed, 0x4C: Queued, 0x4D: Figures, 0x7F: Bye,
+        0x49: Roster, 0x4A: Event, 0x4B: Listed, 0x4C: Queued, 0x4D: Figures,
+        0x4E: Ring, 0x7F: Bye,
     }
 )  # fmt: skip
 TYPE_BYTES: Mapping[type[Message], int] = MappingProxyType(

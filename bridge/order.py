@@ -10,6 +10,7 @@ from inhabit.bridge.fields import Mode
 from inhabit.bridge.messages import (
     REQUESTS,
     Ack,
+    Attached,
     Bye,
     Chat,
     Credit,
@@ -22,6 +23,7 @@ from inhabit.bridge.messages import (
     Input,
     List,
     Listed,
+    Look,
     Message,
     Moderate,
     Pause,
@@ -32,6 +34,7 @@ from inhabit.bridge.messages import (
     Reset,
     Restore,
     Resume,
+    Ring,
     Roster,
     Save,
     Set,
@@ -46,15 +49,16 @@ Kinds = tuple[type[Message], ...]
 Row = Mapping[type[Message], SessionState]
 
 
+ALWAYS: Kinds = (Hello, Ping, Credit, Input, Chat, List, Look, Attached)
+"""What may be said in any state and leaves it as it is."""
+
 TALK: Kinds = (Set, Prompt, Drive, Moderate)
 """Requests that leave the state as it is, whenever there is a world."""
 
 
 def _row(stay: SessionState, *kinds: type[Message], moves: Row) -> Row:
     """One line of the table: kinds that leave the state as it is, and those that move it. Any state ends with BYE."""
-    return MappingProxyType(
-        {**dict.fromkeys((Hello, Ping, Credit, Input, Chat, List, *kinds), stay), Bye: "closed", **moves}
-    )
+    return MappingProxyType({**dict.fromkeys((*ALWAYS, *kinds), stay), Bye: "closed", **moves})
 
 
 SERVER_TABLE: Mapping[SessionState, Row] = MappingProxyType(
@@ -82,7 +86,21 @@ LinkPhase = Literal["greeting", "joined", "over"]
 CLIENT_TABLE: Mapping[LinkPhase, Kinds] = MappingProxyType(
     {
         "greeting": (State, Welcome, Error, Pong, Bye, Roster, Event, Listed, Queued, Figures),
-        "joined": (State, Welcome, Error, Pong, Bye, Ack, Stepped, FrameHeader, Roster, Event, Listed, Figures),
+        "joined": (
+            State,
+            Welcome,
+            Error,
+            Pong,
+            Bye,
+            Ack,
+            Stepped,
+            FrameHeader,
+            Roster,
+            Event,
+            Listed,
+            Figures,
+            Ring,
+        ),
         "over": (),
     }
 )

@@ -19,6 +19,7 @@ from inhabit.bridge.keys import LOCAL, Grant, KeyStore
 from inhabit.bridge.messages import Figures
 from inhabit.bridge.pacing import NS_PER_S, Clock, monotonic_ns
 from inhabit.bridge.people import Moderate, keep
+from inhabit.bridge.ring import sweep_rings
 from inhabit.bridge.room import RoomOptions
 from inhabit.bridge.seat import MakeWorld, Seat
 from inhabit.bridge.sidecar import Sidecar
@@ -109,6 +110,7 @@ class Server:
         if self._transport is not None:
             raise LocalProtocolError("Cannot start() a server twice")
         self._transport = ZmqServer(self._bind, self._keys)
+        sweep_rings()
         self._sidecar.prepare()
         self._spawn("inhabit-wire", self._run_wire)
         return self

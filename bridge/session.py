@@ -75,6 +75,7 @@ class Session:
         """The public key that it came with; "" where keys are not asked for."""
 
         self.begun_ns = now_ns
+        self.ring_offered = self.ring_attached = False
         self.measured_seq = 0
         """The newest INPUT whose first frame was measured."""
 
@@ -132,6 +133,7 @@ class Session:
         else:
             if self._greeted:
                 self._resumed = "live"
+                self.ring_offered = self.ring_attached = False
                 self.routes.vid = None  # it may be as dead as the connection before; a living one says HELLO again
             self.routes.ctl = route
             self._greet()
@@ -180,6 +182,8 @@ class Session:
                 self._slot.grant(message.upto)
             case wire.List():
                 self.wants_list = True
+            case wire.Attached(ok=ok):
+                self.ring_attached = ok and self.ring_offered
             case wire.Look():
                 self._error("wrong_mode", "Expected LOOK on a connection without a session")
             case wire.Chat():
@@ -455,6 +459,16 @@ class Session:
     def _welcome_more(self) -> dict[str, Any]:
         """Further fields of WELCOME."""
         return {}
+
+    @property
+    def info(self) -> WorldInfo | None:
+        """What world it is; None until it is there."""
+        return self._info
+
+    def offer_ring(self, ring: wire.Ring) -> None:
+        """Tell the client of memory that it may read frames from."""
+        self.ring_offered = True
+        self._say(ring)
 
     @property
     def late(self) -> int:

@@ -14,7 +14,7 @@ from pathlib import Path
 from threading import RLock
 from typing import Any, NamedTuple
 
-from inhabit.bridge.codec import Part, WireError, decode_from_client, encode
+from inhabit.bridge.codec import Packet, Part, WireError, decode_from_client, encode
 from inhabit.bridge.errors import LocalProtocolError
 from inhabit.bridge.fields import ID_BYTES, Limits
 from inhabit.bridge.figures import Measures, ms
@@ -31,6 +31,7 @@ from inhabit.bridge.messages import (
     Message,
     Ping,
     Pong,
+    Ring,
     State,
     clip_text,
     replace,
@@ -39,6 +40,7 @@ from inhabit.bridge.pacing import NS_PER_MS, Clock, monotonic_ns
 from inhabit.bridge.people import Moderate, keep
 from inhabit.bridge.places import WAITING_MAX, Places, Waiter
 from inhabit.bridge.quotas import Meter
+from inhabit.bridge.ring import FrameRing, can_share
 from inhabit.bridge.room import RoomOptions
 from inhabit.bridge.seat import MakeWorld, Seat
 from inhabit.bridge.session import Session
@@ -110,6 +112,7 @@ class Sidecar:
         self._sessions: dict[bytes, Session] = {}
         self._by_route: dict[Hashable, Session] = {}
         self._monitors: dict[Hashable, Monitor] = {}
+        self._rings: dict[bytes, FrameRing] = {}
         self._meters: dict[Hashable, Meter] = {}
         self._replies: list[tuple[Hashable, Message]] = []
         self._stopping = self._calling = False
@@ -366,8 +369,40 @@ class Sidecar:
             self._monitors.clear()
             self.places.line.clear()
 
+    def _through_ring(self, session: Session, frame: Packet) -> Packet:
+        """Put the pixels into the memory that this client shares with us; the wire says where."""
+        ring = self._rings[session.identity]
+        ring.forget_name()
+        assert isinstance(frame.message, FrameHeader)
+        slot, generation = ring.write(frame.message.number, frame.payload[0])
+        return Packet(replace(frame.message, slot=slot, generation=generation), frame.payload[1:])
+
+    def _offer_ring(self, session: Session) -> None:
+        """Offer shared memory to a client that takes it. Where there is none, frames go over the wire."""
+        info = session.info
+        there = info is not None and session.routes.vid is not None and session.state in ("running", "paused")
+        if "shm" not in session.takes or session.ring_offered or info is None or not there:
+            return
+        self._close_ring(session)
+        try:
+            ring = FrameRing(info.width * info.height * 3) if can_share() else None
+        except OSError as error:
+            log.info("session %s: no shared memory: %s", _short(session), error)
+            ring = None
+        if ring is None:
+            session.takes -= {"shm"}
+        else:
+            self._rings[session.identity] = ring
+            session.offer_ring(Ring(name=ring.name, slots=ring.slots, slot_bytes=ring.slot_bytes))
+
+    def _close_ring(self, session: Session) -> None:
+        ring = self._rings.pop(session.identity, None)
+        if ring is not None:
+            ring.close()
+
     def _take(self, session: Session, now_ns: int) -> list[Outgoing]:
         """What one session has to say, as bytes. What cannot be written is the fault of its world, and ends only it."""
+        self._offer_ring(session)
         packets = [(session.routes.ctl, packet) for packet in session.outgoing()]
         frame = session.frame(now_ns)
         if frame is not None and isinstance(frame.message, FrameHeader):
@@ -376,6 +411,8 @@ class Sidecar:
         if session.wants_list and session.routes.ctl is not None:
             session.wants_list = False
             self._reply(session.routes.ctl, self.places.listed())
+        if frame is not None and session.ring_attached:
+            packets[-1] = (session.routes.vid, self._through_ring(session, frame))
         messages = []
         for route, packet in packets:
             try:
@@ -463,6 +500,7 @@ class Sidecar:
     def _remove(self, session: Session, now_ns: int) -> None:
         log.info("session %s: over, %s", _short(session), session.reason or "the client said BYE")
         del self._sessions[session.identity]
+        self._close_ring(session)
         if not session.parting and not self._stopping:  # who said BYE does not come back
             self.places.snapshots.drop(session.identity.hex())
         for route in [route for route, owner in self._by_route.items() if owner is session]:
