@@ -29,7 +29,7 @@ class Options:
     """Folder for recordings, the world, policies, report.json and plots.png."""
 
     scale: Scale = "cpu"
-    """smoke (minutes), cpu (hours on two cores) or gpu (half an hour on one large GPU)."""
+    """smoke (minutes), cpu (hours on two cores) or gpu (a larger world, and more of everything)."""
 
     report: Path | None = None
     """Also write the report to this JSON file."""
@@ -42,6 +42,12 @@ class Options:
 
     seeds: int | None = None
     """Policies for each temperature; by default the scale's."""
+
+    temperatures: tuple[float, ...] = ()
+    """Temperatures to learn at; by default the scale's."""
+
+    main_temperature: float | None = None
+    """The one that the headline figures are of; by default the scale's."""
 
     workers: int = 0
     """Processes that play the real game; 0 means one for each core."""
@@ -66,7 +72,9 @@ def run(options: Options) -> None:
         config = replace(config, ppo=replace(config.ppo, steps=options.imagined_steps))
     if options.seeds is not None:
         config = replace(config, seeds=options.seeds)
-    config = replace(config, device=options.device)
+    told = {"temperatures": options.temperatures or None, "main_temperature": options.main_temperature}
+    chosen = {name: value for name, value in told.items() if value is not None}
+    config = replace(config, device=options.device, **chosen)
     report = TakeCover(config, make_dreams, Display()).run()
     for path in (options.out / "report.json", options.report):
         if path is not None:

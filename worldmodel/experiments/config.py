@@ -29,7 +29,7 @@ Scale = Literal["smoke", "cpu", "gpu"]
 class PPOConfig:
     """Proximal policy optimisation (Schulman et al. 2017), with the values that are usual for it."""
 
-    steps: int = 400_000
+    steps: int = 200_000
     """Steps of all environments together."""
 
     envs: int = 64
@@ -100,10 +100,10 @@ class TakeCoverConfig:
     real_envs: int = 8
     """Games side by side when the policy learns in the real one."""
 
-    checkpoints: int = 4
+    checkpoints: int = 3
     """How often on its way each policy is tested in both, for the rank correlation."""
 
-    imagined_episodes: int = 32
+    imagined_episodes: int = 16
     """Whole dreamt episodes for each figure of what a policy survives in the dream."""
 
     longest_dream: int = MOST_FRAMES
@@ -126,8 +126,8 @@ class TakeCoverConfig:
 
 
 def take_cover(scale: Scale, out: Path, *, workers: int) -> TakeCoverConfig:
-    """The experiment at a scale: "smoke" (a minute or two: that everything runs; its figures mean nothing), "cpu" (some
-    hours on two cores) or "gpu" (half an hour on one H200).
+    """The experiment at a scale: "smoke" (some minutes: that everything runs; its figures mean nothing), "cpu" (some
+    hours on two cores) or "gpu" (a larger world and more of everything).
     """
     if scale == "smoke":
         return TakeCoverConfig(

@@ -19,6 +19,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
+from inhabit.bridge.errors import InhabitError
 from inhabit.bridge.report import machine, read_report, tidy, write_report
 from inhabit.worldmodel.experiments.config import (
     CHECKED,
@@ -42,6 +43,9 @@ from inhabit.worldmodel.train.display import Display
 ACTIONS = 3
 RATE_STEPS = 50
 
+ANY_TIME = ("out", "workers", "device")
+"""Settings that may change between one call and the next: they change nothing of what is measured."""
+
 
 class MakeDreams(Protocol):
     """Opens a batch of dreams: latents, tensors, SAME_STEP."""
@@ -62,6 +66,7 @@ class TakeCover:
 
     def run(self) -> dict[str, Any]:
         config = self.config
+        self._check_settings()
         self._once("recorded", self._record)
         floor = self._once("random", lambda: {"tics": self._test("random", None)})
         self._once("world-0", lambda: self._learn("world-0", config.world_minutes))
@@ -73,6 +78,18 @@ class TakeCover:
         endings = self._once("endings", self._endings)
         rates = self._once("rates", self._rates)
         return self._report(floor, first, second, real, endings, rates)
+
+    def _check_settings(self) -> None:
+        """Raise InhabitError when the folder holds stages of an experiment with other settings."""
+        mine = {name: value for name, value in _plain(self.config).items() if name not in ANY_TIME}
+        there = self._once("settings", lambda: mine)
+        other = [name for name, value in mine.items() if there.get(name) != value]
+        if other:
+            said = ", ".join(f"{name} {there.get(name)}" for name in other)
+            raise InhabitError(
+                f"Expected the settings that this folder was begun with ({said}), got "
+                f"{', '.join(f'{name} {mine[name]}' for name in other)} - at {self.out}; choose another -o"
+            )
 
     def _record(self) -> dict[str, Any]:
         half = self.config.episodes // 2
