@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Literal, Self
 
+import msgspec
+import numpy as np
+
 from inhabit.bridge.beginnings import split_picture
 from inhabit.bridge.codec import Packet, WireError, decode_from_server, encode
 from inhabit.bridge.controls import Controls
@@ -26,6 +29,7 @@ from inhabit.bridge.messages import (
     Drive,
     Error,
     FrameHeader,
+    Key,
     Message,
     Moderate,
     Pause,
@@ -39,6 +43,7 @@ from inhabit.bridge.messages import (
     Stepped,
 )  # fmt: skip
 from inhabit.bridge.pacing import NS_PER_MS, NS_PER_S, Clock, Recent, monotonic_ns
+from inhabit.bridge.pictures import Decoder, PictureError, decodable, make_decoder
 from inhabit.bridge.ring import RingReader
 from inhabit.bridge.room_view import RoomView
 from inhabit.bridge.transport import ClientTransport, ZmqClient
@@ -93,6 +98,7 @@ class Line:
         self._transport = connect(endpoint)
         self._ring: RingReader | None = None
         self._missed = 0
+        self._decoder: Decoder | None = None
         self.link = Link(
             endpoint=endpoint, mode=mode, client=client, timeout_ns=round(timeout_s * NS_PER_S), now_ns=clock(),
             epoch=epoch, place=place, resume=resume,
@@ -135,7 +141,11 @@ class Line:
     def _fetched(self, packet: Packet) -> Packet | None:
         """A message with all its parts. None for a frame whose pixels were gone before we came."""
         header = packet.message
-        if not isinstance(header, FrameHeader) or not header.slot:
+        if not isinstance(header, FrameHeader):
+            return packet
+        if header.format != "rgb8":
+            return self._decoded(header, packet)
+        if not header.slot:
             return packet
         pixels = self._ring.read(header.slot, header.generation, header.pixel_bytes) if self._ring else None
         if pixels is not None:
@@ -146,6 +156,21 @@ class Line:
             self.link.say(Attached(ok=False))
         self.link.miss_frame(header.number)
         return None
+
+    def _decoded(self, header: FrameHeader, packet: Packet) -> Packet | None:
+        """An encoded frame as pixels. None for one that cannot be read, such as the first ones after a key was lost."""
+        assert header.format != "rgb8"
+        if header.key or self._decoder is None:
+            self._decoder = make_decoder(header.format)
+        try:
+            pixels = self._decoder.decode(packet.payload[0], header.width, header.height)
+        except PictureError:
+            self._decoder = None
+            self.link.say(Key())
+            self.link.miss_frame(header.number)
+            return None
+        raw = np.ascontiguousarray(pixels).data.cast("B")
+        return Packet(msgspec.structs.replace(header, format="rgb8"), (raw, *packet.payload[1:]))
 
     def wait(self, timeout_s: float) -> None:
         """Sleep until something arrives, or for a short while."""
@@ -162,6 +187,19 @@ class Line:
 
     def _send(self, channel: Channel, packet: Packet) -> bool:
         return self._transport.send(channel, encode(packet.message, *packet.payload)) == "sent"
+
+
+def encodings_for(endpoint: str, video: str) -> tuple[str, ...]:
+    """What to take from there. Raises LocalProtocolError for an encoding that cannot be read here."""
+    if video == "raw":
+        return ()
+    if video == "auto":
+        host = endpoint.removeprefix("tcp://").rpartition(":")[0].strip("[]")
+        here = not endpoint.startswith("tcp://") or host in ("localhost", "::1") or host.startswith("127.")
+        return () if here else decodable()
+    if video not in decodable():
+        raise LocalProtocolError(f'Cannot read {video} pictures here: run `pip install "inhabit[remote]"`')
+    return (video,)
 
 
 def checked_controls(controls: Controls) -> WireControls:
@@ -295,6 +333,8 @@ class LiveWorld:
         options: of that episode, as reset() takes them.
         room: name of a shared world to join, letters, digits, "_" and "-"; "" for a world of one's own.
         name: what the others in the room call us.
+        video: how pictures travel: "raw", "h264" or "jpeg" (which need inhabit[remote] on both sides); "auto" takes raw
+            on this machine and the best of the others from elsewhere. What the sidecar cannot make comes raw.
         share: read frames from memory where the sidecar is on this machine and offers it.
         world: a name out of the sidecar's list; "" for its first one.
         role: "player", or "viewer" to look on only; "admin" if our key allows that.
@@ -313,11 +353,12 @@ class LiveWorld:
         role: Role = "player",
         world: str = "",
         share: bool = True,
+        video: Literal["auto", "raw", "jpeg", "h264"] = "auto",
         connect: Connect = ZmqClient,
         clock: Clock = monotonic_ns,
     ):
         self.endpoint = endpoint
-        takes = ("rooms", "queue", "shm") if share else ("rooms", "queue")
+        takes = ("rooms", "queue", *(("shm",) if share else ()), *encodings_for(endpoint, video))
         self._place = Place(room=room, name=name, role=role, takes=takes, world=world)
         self._client, self._timeout_s, self._seed = client, timeout_s, seed
         self._begin, self._begin_part = split_picture(options or {})

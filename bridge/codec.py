@@ -122,8 +122,7 @@ def _frame_parts(frame: FrameHeader) -> list[tuple[int, int]]:
         raw = frame.format == "rgb8"
         bounds.append((frame.pixel_bytes, frame.pixel_bytes) if raw else (1, MAX_PICTURE_BYTES))
     if frame.sound_bytes:
-        plain = frame.sound_format == "s16"
-        bounds.append((frame.sound_bytes, frame.sound_bytes) if plain else (1, MAX_PICTURE_BYTES))
+        bounds.append((frame.sound_bytes, frame.sound_bytes))
     return bounds
 
 

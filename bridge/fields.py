@@ -46,7 +46,7 @@ Mode = Literal["free", "lockstep", "monitor"]
 Role = Literal["player", "viewer", "admin"]
 Channel = Literal["ctl", "vid"]
 PixelFormat = Literal["rgb8", "jpeg", "h264"]
-SoundFormat = Literal["s16", "opus"]
+SoundFormat = Literal["s16"]
 WireState = Literal["loading", "ready", "running", "paused", "failed"]
 
 

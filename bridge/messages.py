@@ -281,6 +281,10 @@ class Attached(Message, frozen=True, kw_only=True):
     ok: bool
 
 
+class Key(Message, frozen=True, kw_only=True):
+    """KEY (0x13): the picture cannot be decoded; the next one shall stand alone."""
+
+
 class Look(Message, frozen=True, kw_only=True):
     """LOOK (0x11): how is the sidecar doing? For this machine and for admins; needs no session."""
 
@@ -489,7 +493,7 @@ FROM_CLIENT: Mapping[int, type[Message]] = MappingProxyType(
     {
         0x01: Hello, 0x02: Input, 0x03: Step, 0x04: Credit, 0x05: Set, 0x06: Reset, 0x07: Pause, 0x08: Resume,
         0x09: Save, 0x0A: Restore, 0x0B: Prompt, 0x0C: Ping, 0x0D: Chat, 0x0E: Drive,
-        0x0F: Moderate, 0x10: List, 0x11: Look, 0x12: Attached, 0x7F: Bye,
+        0x0F: Moderate, 0x10: List, 0x11: Look, 0x12: Attached, 0x13: Key, 0x7F: Bye,
     }
 )  # fmt: skip
 FROM_SERVER: Mapping[int, type[Message]] = MappingProxyType(

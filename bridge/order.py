@@ -21,6 +21,7 @@ from inhabit.bridge.messages import (
     FrameHeader,
     Hello,
     Input,
+    Key,
     List,
     Listed,
     Look,
@@ -49,7 +50,7 @@ Kinds = tuple[type[Message], ...]
 Row = Mapping[type[Message], SessionState]
 
 
-ALWAYS: Kinds = (Hello, Ping, Credit, Input, Chat, List, Look, Attached)
+ALWAYS: Kinds = (Hello, Ping, Credit, Input, Chat, List, Look, Attached, Key)
 """What may be said in any state and leaves it as it is."""
 
 TALK: Kinds = (Set, Prompt, Drive, Moderate)

@@ -91,7 +91,7 @@ class Server:
             make_world, max_sessions=max_sessions, limits=limits, clock=clock, open_seat=self._open_seat, rooms=rooms,
             lobby=lobby, moderate=moderate, name=name, worlds=worlds,
             snapshots=Snapshots(snapshots), snapshot_every_s=snapshot_every_s, traces=traces,
-            restarts=restarts,
+            restarts=restarts, wake=self._wake,
             authorise=(lambda user: LOCAL) if keys is None else partial(_authorise, keys),
         )  # fmt: skip
         self._transport: ServerTransport | None = None
@@ -154,6 +154,10 @@ class Server:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+    def _wake(self) -> None:
+        if self._transport is not None:
+            self._transport.wake()
 
     def _open_seat(self, seat: Seat) -> None:
         self._spawn("inhabit-world", self._run_world, seat)

@@ -75,6 +75,9 @@ class Session:
         """The public key that it came with; "" where keys are not asked for."""
 
         self.begun_ns = now_ns
+        self.wants_key = False
+        """The next encoded picture shall stand alone."""
+
         self.ring_offered = self.ring_attached = False
         self.measured_seq = 0
         """The newest INPUT whose first frame was measured."""
@@ -129,6 +132,7 @@ class Session:
         self._heard_ns = now_ns
         if hello.channel == "vid":
             self.routes.vid = route
+            self.wants_key = True
             self._say_state()
         else:
             if self._greeted:
@@ -182,6 +186,8 @@ class Session:
                 self._slot.grant(message.upto)
             case wire.List():
                 self.wants_list = True
+            case wire.Key():
+                self.wants_key = True
             case wire.Attached(ok=ok):
                 self.ring_attached = ok and self.ring_offered
             case wire.Look():

@@ -38,6 +38,7 @@ from inhabit.bridge.messages import (
 )
 from inhabit.bridge.pacing import NS_PER_MS, Clock, monotonic_ns
 from inhabit.bridge.people import Moderate, keep
+from inhabit.bridge.pictures import choose
 from inhabit.bridge.places import WAITING_MAX, Places, Waiter
 from inhabit.bridge.quotas import Meter
 from inhabit.bridge.ring import FrameRing, can_share
@@ -45,6 +46,7 @@ from inhabit.bridge.room import RoomOptions
 from inhabit.bridge.seat import MakeWorld, Seat
 from inhabit.bridge.session import Session
 from inhabit.bridge.snapshots import Snapshots
+from inhabit.bridge.studio import Studio
 
 log = logging.getLogger(__name__)
 
@@ -100,6 +102,7 @@ class Sidecar:
         snapshot_every_s: float = 5.0,
         traces: Path | None = None,
         restarts: int = 0,
+        wake: Callable[[], None] = lambda: None,
     ):
         self.lock = RLock()
         self._limits, self._clock, self._lobby, self._authorise = limits or Limits(), clock, lobby, authorise
@@ -112,6 +115,8 @@ class Sidecar:
         self._sessions: dict[bytes, Session] = {}
         self._by_route: dict[Hashable, Session] = {}
         self._monitors: dict[Hashable, Monitor] = {}
+        self._studios: dict[bytes, Studio | None] = {}
+        self._wake = wake
         self._rings: dict[bytes, FrameRing] = {}
         self._meters: dict[Hashable, Meter] = {}
         self._replies: list[tuple[Hashable, Message]] = []
@@ -369,6 +374,33 @@ class Sidecar:
             self._monitors.clear()
             self.places.line.clear()
 
+    def _next_frame(self, session: Session, now_ns: int) -> Packet | None:
+        """The frame to send now, encoded if the client wants that. One at a time: what is encoded is sent."""
+        studio = self._studio_of(session)
+        if studio is None:
+            return session.frame(now_ns)
+        made = studio.take()
+        if session.wants_key:
+            session.wants_key = False
+            studio.begin_anew()
+        if not studio.busy and (raw := session.frame(now_ns)) is not None:
+            studio.submit(raw)
+        return made
+
+    def _studio_of(self, session: Session) -> Studio | None:
+        if session.identity in self._studios:
+            return self._studios[session.identity]
+        info = session.info
+        if info is None:
+            return None
+        encoding = choose(session.takes, info.width, info.height)
+        studio = None
+        if encoding is not None:
+            studio = Studio(encoding, info.width, info.height, info.rate_hz, self._wake)
+            session.takes -= {"shm"}
+        self._studios[session.identity] = studio
+        return studio
+
     def _through_ring(self, session: Session, frame: Packet) -> Packet:
         """Put the pixels into the memory that this client shares with us; the wire says where."""
         ring = self._rings[session.identity]
@@ -404,7 +436,7 @@ class Sidecar:
         """What one session has to say, as bytes. What cannot be written is the fault of its world, and ends only it."""
         self._offer_ring(session)
         packets = [(session.routes.ctl, packet) for packet in session.outgoing()]
-        frame = session.frame(now_ns)
+        frame = self._next_frame(session, now_ns)
         if frame is not None and isinstance(frame.message, FrameHeader):
             self._measure(session, frame.message, now_ns)
             packets.append((session.routes.vid, frame))
@@ -501,6 +533,9 @@ class Sidecar:
         log.info("session %s: over, %s", _short(session), session.reason or "the client said BYE")
         del self._sessions[session.identity]
         self._close_ring(session)
+        studio = self._studios.pop(session.identity, None)
+        if studio is not None:
+            studio.close()
         if not session.parting and not self._stopping:  # who said BYE does not come back
             self.places.snapshots.drop(session.identity.hex())
         for route in [route for route, owner in self._by_route.items() if owner is session]:
