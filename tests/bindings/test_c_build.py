@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -171,3 +172,19 @@ def test_bad_calls_and_lies_under_the_sanitizers():
         INHABIT_C_SANITIZE="1",
     )  # fmt: skip
     assert re.search(r"\d\d passed", out), out
+
+
+def test_the_page_on_embedding_compiles(tmp_path):
+    """The C of docs/embed.md is C, and its figures are the report's."""
+    page = (ROOT / "docs" / "embed.md").read_text()
+    (source,) = re.findall(r"```c\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "page.c").write_text(source)
+    if shutil.which("cc"):
+        strict = ("-Wall", "-Wextra", "-Wpedantic", "-Werror")
+        run("cc", *strict, "-std=c11", "-fsyntax-only", f"-I{build.FOLDER}", tmp_path / "page.c")
+    rows = json.loads((ROOT / "docs" / "reports" / "c-client.json").read_text())["c_client"]["rows"]
+    for told in rows:
+        figures = " | ".join(f"{told[name]:.1f}" for name in ("step_ms_p50", "step_ms_p99", "free_cpu_ms"))
+        assert f"| {told['transport']} | {told['pixels']} | {figures} |" in page
+    for path in re.findall(r"(?:examples|bindings|scripts)/[\w/.]+", page):
+        assert (ROOT / path).exists(), path
