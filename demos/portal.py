@@ -4,13 +4,12 @@
     python -m inhabit.demos.portal packs/isle      another neural world
     python -m inhabit.demos.portal --headless --seconds 8 --out portal.png
 
-A neural world takes a picture to begin from: world.reset(options={"image": pixels}). What it has learnt decides what
-becomes of the room. The world runs in this process here, in lock-step, because a frame is only wanted when it is drawn.
+A neural world takes a picture to begin in: world.reset(options={"image": pixels}). What it has learnt decides what
+becomes of the room. The dream goes on in its sidecar while one is in the room, and the portal shows it.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 import time
@@ -25,71 +24,79 @@ import pygame
 import tyro
 
 from inhabit.bindings.view import Film, WorldView, headless_context, read_pixels
-from inhabit.bindings.window.devices import Devices
+from inhabit.bridge.client import LiveWorld
 from inhabit.bridge.controls import Controls
 from inhabit.bridge.errors import InhabitError
-from inhabit.bridge.world import World
-from inhabit.demos.scenery import Room, Walker, open_window
-from inhabit.worldmodel.catalog import DEFAULT_PACK, open_world
+from inhabit.bridge.frames import Frame
+from inhabit.bridge.supervisor import Patience, Supervisor
+from inhabit.demos.scenery import WALK_M_S, Hands, Room, Walker, open_window
 
-SIZE, FILM_HZ, SEED = (1280, 720), 20.0, 1
-PORTAL_Z_M, BACK_Z_M = -2.2, -1.4
+SIZE, FILM_HZ, SEED, PORTAL_Z_M, BACK_Z_M = (1280, 720), 20.0, 1, -1.6, -0.9
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    world: Annotated[str, tyro.conf.Positional] = DEFAULT_PACK
-    """A pack; a world that takes no picture begins as it always does."""
+    world: Annotated[str, tyro.conf.Positional] = "doom-center"
+    """A pack: a neural world, which takes a picture to begin in."""
 
     headless: bool = False
     """Open no window: walk in, play a little, come out."""
 
-    seconds: float = 0.0
-    """How long; 0 is until you leave, and 8 when headless."""
+    seconds: float = 8.0
+    """How long that takes."""
 
     out: Path = Path("portal.png")
-    """What is seen, headless: a film (.mp4) or a page of moments (.png)."""
+    """A film (.mp4) or a page of moments (.png)."""
 
 
 class Portal:
     """The room, the dream, and on which side one is."""
 
-    def __init__(self, ctx: moderngl.Context, world: World):
+    def __init__(self, ctx: moderngl.Context, world: LiveWorld):
         self.view, self.room, self.walker = WorldView(ctx), Room(ctx), Walker()
         self.world, self.inside, self.entered = world, False, 0
-        self._picture = ctx.framebuffer([ctx.texture(SIZE, 4)], ctx.depth_renderbuffer(SIZE))
-        self._due_s = 0.0
-        self.view.show(world.reset(seed=SEED))
+        self._old_epoch = self._asked = 0
+        while self.view.frame is None:
+            self._hear(0.1)
 
     def turn(self, controls: Controls, seconds: float, target: moderngl.Framebuffer) -> None:
         """Move on by a moment and draw it."""
+        self._hear(0.0)
         if self.inside:
-            self._due_s += seconds
-            if self._due_s >= 1 / self.world.info.rate_hz:
-                self._due_s = 0.0
-                self.view.show(self.world.step(controls))
+            self.world.send(controls)
             target.clear()
             self.view.draw(target)
             return
-        self.walker.move(controls, seconds, nearest_m=0.5)
-        self._draw_room(target)
-        if self.walker.at[2] < PORTAL_Z_M and abs(self.walker.at[0]) < 1.3:  # the last picture is the dream's first
-            self._draw_room(self._picture)
-            self.view.show(self.world.reset(seed=SEED, options={"image": read_pixels(self._picture)}))
-            self.inside, self.entered = True, self.entered + 1
+        self.walker.move(controls, seconds)
+        picture = self.view.presenter.enlarge(self.view.texture, SIZE)
+        self.room.draw(target, picture, self.walker.camera(SIZE[0] / SIZE[1]))
+        if self.walker.at[2] < PORTAL_Z_M and abs(self.walker.at[0]) < 1.3:
+            self._enter(read_pixels(target))
+
+    def _enter(self, room: np.ndarray) -> None:
+        """The last picture of the room is where the dream begins; it stays until the first frame of that comes."""
+        self.view.show(Frame(pixels=room, index=0))
+        self._old_epoch, self.inside, self.entered = self.world.epoch, True, self.entered + 1
+        self._asked = self.world.reset(SEED, options={"image": room})
+
+    def _hear(self, timeout_s: float) -> None:
+        """Take a frame of the dream; one from before the last entering comes too late."""
+        frame = self.world.poll(timeout_s)
+        effect = self.world.effect(self._asked) if self._asked else None
+        if self.world.state in ("failed", "lost") or (effect and effect.refused):
+            raise InhabitError(f"The dream could not go on: {self.world.reason}")
+        if frame is not None and frame.epoch > self._old_epoch:
+            self.view.show(frame)
 
     def come_back(self) -> None:
         """Step out of the portal, which shows where the dream was left."""
         self.inside = False
+        self.world.send(Controls())
         self.walker = Walker((0.0, 1.6, BACK_Z_M), yaw=np.pi)
 
-    def _draw_room(self, target: moderngl.Framebuffer) -> None:
-        texture = self.view.presenter.enlarge(self.view.texture, SIZE)
-        self.room.draw(target, texture, self.walker.camera(SIZE[0] / SIZE[1]))
 
-
-def script(world: World) -> Iterator[tuple[float, Controls]]:
-    """What to hold until which part of the film: walk in, try the world's controls, come out, turn round."""
+def script(world: LiveWorld) -> Iterator[tuple[float, Controls]]:
+    """What to hold until which part of the film: walk in, play, come out, turn round."""
     yield 0.4, Controls(held=frozenset({"KeyW"}))
     for number in range(8):
         source = world.info.actions.sources[number % world.info.actions.size]
@@ -97,46 +104,42 @@ def script(world: World) -> Iterator[tuple[float, Controls]]:
     yield 1.0, Controls(mouse_dx=35.0)
 
 
-def record(options: Options, world: World) -> None:
+def record(options: Options, world: LiveWorld) -> None:
     """Go through the portal and come back, by script."""
     ctx = headless_context()
-    portal, hands, seconds = Portal(ctx, world), script(world), options.seconds or 8.0
     target = ctx.framebuffer([ctx.texture(SIZE, 4)], ctx.depth_renderbuffer(SIZE))
+    portal, hands, seconds, began_s = Portal(ctx, world), script(world), options.seconds, time.monotonic()
+    portal.walker.at[2] = min(2.9, PORTAL_Z_M + 0.35 * seconds * WALK_M_S)
     until, controls = next(hands)
     with Film(options.out, FILM_HZ) as film:
         while (share := film.pictures / FILM_HZ / seconds) < 1.0:
             if share >= until:
                 until, controls = next(hands)
-                if until == 1.0:
-                    portal.come_back()
+            if until == 1.0 and portal.inside:
+                portal.come_back()
             portal.turn(controls, 1 / FILM_HZ, target)
             film.add(read_pixels(target))
+            time.sleep(max(0.0, began_s + film.pictures / FILM_HZ - time.monotonic()))
     print(f"{options.out}  {film.pictures} pictures, through the portal {portal.entered} times")
 
 
-def play(options: Options, world: World) -> None:
+def play(options: Options, world: LiveWorld) -> None:
     """Walk in a window; Tab comes back from the dream, Escape leaves."""
     ctx = open_window(SIZE)
-    portal, devices, clock = Portal(ctx, world), Devices(), pygame.Clock()
-    devices.captured, devices.window_keys = True, frozenset({"Tab", "Escape"})
-    ends_s = time.monotonic() + (options.seconds or 1e9)
-    while time.monotonic() < ends_s:
-        asked = {devices.handle(event) if event.type != pygame.QUIT else "Escape" for event in pygame.event.get()}
-        if "Escape" in asked:
-            break
+    portal, hands, clock = Portal(ctx, world), Hands(), pygame.Clock()
+    while "Escape" not in (asked := hands.hear()):
         if "Tab" in asked:
             portal.come_back()
-        portal.turn(devices.snapshot(), clock.tick(60) / 1e3, ctx.screen)
+        portal.turn(hands.snapshot(), clock.tick(60) / 1e3, ctx.screen)
         pygame.display.set_caption("In the dream, Tab comes back" if portal.inside else "Walk into the screen")
         pygame.display.flip()
-    devices.close()
-    pygame.display.quit()
 
 
 def main(options: Options) -> None:
     """Open a world and put its portal into the room."""
     os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
-    with contextlib.closing(open_world(options.world)) as world:
+    serve, patience = ["serve", options.world, "--hang-after-s", "15"], Patience(hang_s=20.0)  # for slow machines
+    with Supervisor(serve, patience=patience) as sidecar, LiveWorld(sidecar.wait_until_listening(), seed=SEED) as world:
         (record if options.headless else play)(options, world)
 
 

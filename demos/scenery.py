@@ -9,6 +9,7 @@ import moderngl
 import numpy as np
 import pygame
 
+from inhabit.bindings.window.devices import Devices
 from inhabit.bridge.controls import Controls
 
 WALK_M_S, LOOK_PER_PX = 2.0, 0.003
@@ -87,6 +88,18 @@ class Walker:
         depth = [0, 0, (far + near) / (near - far), 2 * far * near / (near - far)]
         lens = np.array([[focal / aspect, 0, 0, 0], [0, focal, 0, 0], depth, [0, 0, -1, 0]])
         return (lens @ look).T.astype("f4").tobytes()
+
+
+class Hands(Devices):
+    """Keyboard, mouse and gamepads of a window; Tab and Escape are kept from the world."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.captured, self.window_keys = True, frozenset({"Tab", "Escape"})
+
+    def hear(self) -> set[str]:
+        """Take in what happened. Returns which of the kept keys went down; closing the window is Escape."""
+        return {"Escape" if event.type == pygame.QUIT else self.handle(event) for event in pygame.event.get()}
 
 
 def open_window(size: tuple[int, int]) -> moderngl.Context:

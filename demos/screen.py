@@ -24,12 +24,11 @@ import pygame
 import tyro
 
 from inhabit.bindings.view import Film, WorldView, headless_context, read_pixels
-from inhabit.bindings.window.devices import Devices
 from inhabit.bridge.client import LiveWorld
 from inhabit.bridge.controls import Controls
 from inhabit.bridge.errors import InhabitError
 from inhabit.bridge.supervisor import Supervisor
-from inhabit.demos.scenery import Room, Walker, open_window
+from inhabit.demos.scenery import Hands, Room, Walker, open_window
 
 SIZE, FILM_HZ = (1280, 720), 30.0
 PATIENCE_S, SEED = 120.0, 1
@@ -53,15 +52,11 @@ class Options:
 def play(options: Options, world: LiveWorld) -> None:
     """Walk about in a window; Tab goes between the room and the world, Escape leaves."""
     ctx = open_window(SIZE)
-    view, room, walker, devices, inside, clock = WorldView(ctx), Room(ctx), Walker(), Devices(), False, pygame.Clock()
-    devices.captured, devices.window_keys = True, frozenset({"Tab", "Escape"})
+    view, room, walker, hands, inside, clock = WorldView(ctx), Room(ctx), Walker(), Hands(), False, pygame.Clock()
     ends_s = time.monotonic() + (options.seconds or math.inf)
-    while time.monotonic() < ends_s:
-        asked = {devices.handle(event) if event.type != pygame.QUIT else "Escape" for event in pygame.event.get()}
-        if "Escape" in asked:
-            break
+    while time.monotonic() < ends_s and "Escape" not in (asked := hands.hear()):
         inside ^= "Tab" in asked
-        controls = devices.snapshot()
+        controls = hands.snapshot()
         world.send(controls if inside else Controls())
         walker.move(Controls() if inside else controls, clock.tick(60) / 1e3)
         if (frame := world.poll()) is not None:
@@ -71,8 +66,6 @@ def play(options: Options, world: LiveWorld) -> None:
         where = "in the world, Tab goes back" if inside else "in the room, Tab takes the keys into the world"
         pygame.display.set_caption(f"{options.world} - {where}")
         pygame.display.flip()
-    devices.close()
-    pygame.display.quit()
 
 
 def record(options: Options, world: LiveWorld) -> None:

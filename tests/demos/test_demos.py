@@ -12,7 +12,6 @@ import pytest
 from PIL import Image
 
 DEMOS = Path(__file__).parents[2] / "demos"
-NAMES = {path.stem for path in DEMOS.glob("*.py")} - {"__init__", "scenery"}
 
 
 def run(name: str, *arguments: object, code: int = 0, timeout_s: float = 120.0) -> str:
@@ -116,12 +115,28 @@ def test_the_portal_leads_into_the_world_and_back(tmp_path):
     out = tmp_path / "portal.png"
     assert "through the portal 1 times" in run("portal", "toy", "--headless", "--seconds", 6, "--out", out)
     shots = moments(out)
-    sizes = [int(bright(shot).sum()) for shot in shots]
-    assert 100 < sizes[0] < sizes[1] < sizes[2]  # walking nearer, then inside
-    for shot in shots[2:5]:
+    assert 100 < bright(shots[0]).sum() < bright(shots[1]).sum()  # walking nearer
+    for shot in shots[3:5]:
         assert not shot[:, :140].any()  # the dream fills the window, between bars
         assert bright(shot).sum() > 5000
     assert shots[5][:, :140].any()  # back in the room
+
+
+@pytest.mark.slow
+def test_a_neural_world_begins_in_the_picture_of_the_room(tmp_path):
+    needs_opengl()
+    pytest.importorskip("torch")
+    import av
+
+    out = tmp_path / "portal.mp4"
+    assert "through the portal 1 times" in run("portal", "doom-center", "--headless", "--seconds", 5, "--out", out)
+    with av.open(str(out)) as film:
+        frames = [frame.to_ndarray(format="rgb24").astype(int) for frame in film.decode(video=0)]
+    bars = [not (frame[:, :140] > 24).any() for frame in frames]  # a dream of 4:3 lies between black bars
+    first, last = bars.index(True), len(bars) - 1 - bars[::-1].index(True)
+    assert last - first > 20
+    room, begun, later = (frames[place][:, 160:1120] for place in (first - 1, first, last))
+    assert np.abs(begun - room).mean() < 0.85 * np.abs(later - room).mean()
 
 
 @pytest.mark.slow
