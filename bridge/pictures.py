@@ -8,7 +8,7 @@ was encoded must be sent: what is to be left out is left out before.
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Collection
 from fractions import Fraction
 from typing import Any, Literal, Protocol
 
@@ -48,7 +48,7 @@ class Decoder(Protocol):
         ...
 
 
-def choose(takes: Sequence[str] | frozenset[str], width: int, height: int) -> Encoding | None:
+def choose(takes: Collection[str], width: int, height: int) -> Encoding | None:
     """The best encoding that the client takes, that can be made here, and that suits pictures of that size."""
     for encoding in ENCODINGS:
         module = "av" if encoding == "h264" else "PIL"
@@ -126,18 +126,20 @@ class H264Decoder:
 
     def __init__(self) -> None:
         import av
+        from av.codec.context import Flags
 
         codec: Any = av.CodecContext.create("h264", "r")
         codec.thread_type = "SLICE"  # frame threads would hold pictures back
-        codec.flags |= av.codec.context.Flags.low_delay
+        codec.flags |= Flags.low_delay
         self._codec = codec
 
     def decode(self, data: Part, width: int, height: int) -> np.ndarray:
         import av
+        from av.error import FFmpegError
 
         try:
             frames = self._codec.decode(av.Packet(bytes(data)))
-        except av.FFmpegError as error:
+        except FFmpegError as error:
             raise PictureError(f"Expected a picture of H.264, got: {error}") from error
         if not frames:
             raise PictureError("Expected a picture of H.264, got a part of one")
