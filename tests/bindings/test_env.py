@@ -58,6 +58,16 @@ def test_check_env_has_nothing_to_say_of_a_world_with_sound_and_words(obs, dummy
     env.close()
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("world", ["doom:take_cover", "isle"])
+def test_check_env_has_nothing_to_say_of_real_games(world, dummy_display):
+    if world.startswith("doom"):
+        pytest.importorskip("vizdoom")
+    env = gymnasium.make("inhabit/World-v0", world=world)
+    check_env(env.unwrapped)
+    env.close()
+
+
 def test_the_shipped_pack_has_an_id(dummy_display):
     env: Any = gymnasium.make("inhabit/doom-center-v0")
     assert env.spec is not None
