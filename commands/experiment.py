@@ -49,6 +49,9 @@ class Options:
     main_temperature: float | None = None
     """The one that the headline figures are of; by default the scale's."""
 
+    gate: float | None = None
+    """Share of the objects that the world's codec must not lose, 0 to 1; by default the scale's."""
+
     workers: int = 0
     """Processes that play the real game; 0 means one for each core."""
 
@@ -73,6 +76,7 @@ def run(options: Options) -> None:
     if options.seeds is not None:
         config = replace(config, seeds=options.seeds)
     told = {"temperatures": options.temperatures or None, "main_temperature": options.main_temperature}
+    told["gate"] = options.gate
     chosen = {name: value for name, value in told.items() if value is not None}
     config = replace(config, device=options.device, **chosen)
     report = TakeCover(config, make_dreams, Display()).run()

@@ -43,8 +43,8 @@ from inhabit.worldmodel.train.display import Display
 ACTIONS = 3
 RATE_STEPS = 50
 
-ANY_TIME = ("out", "workers", "device")
-"""Settings that may change between one call and the next: they change nothing of what is measured."""
+ANY_TIME = ("out", "workers", "device", "gate")
+"""Settings that may change between one call and the next: they change nothing that is done already."""
 
 
 class MakeDreams(Protocol):
