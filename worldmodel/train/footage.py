@@ -164,7 +164,11 @@ def _texts_of(shard: Shard, texts: dict[str, int]) -> np.ndarray:
 
 
 def _kept_boxes(objects: np.ndarray, shard_names: tuple[str, ...], names: list[str]) -> np.ndarray:
-    """Drop effects, and count names across shards; `names` grows as new ones appear."""
+    """Drop effects, and count kinds across shards; `names` grows as new ones appear.
+
+    What follows a colon, such as the colour in "tower:red", is left out: kinds are what a detector is asked for.
+    """
+    shard_names = tuple(name.partition(":")[0] for name in shard_names)
     for name in shard_names:
         if name not in SCENERY and name not in names:
             names.append(name)
