@@ -53,6 +53,9 @@ log = logging.getLogger(__name__)
 MONITORS_MAX = 4
 MONITOR_LEASE_NS = 3_000 * NS_PER_MS
 METERS_MAX = 4096
+RING_FRAME_BYTES = 4_000_000
+"""Larger frames go over the wire, which was faster for them: scripts/bridge_speed measures both."""
+
 SESSIONS_TOLD = 256
 CLOSED = Error(code="closed", message="Expected a living session and its secret")
 RANKS = {"viewer": 0, "player": 1, "admin": 2}
@@ -417,7 +420,8 @@ class Sidecar:
             return
         self._close_ring(session)
         try:
-            ring = FrameRing(info.width * info.height * 3) if can_share() else None
+            size = info.width * info.height * 3
+            ring = FrameRing(size) if can_share() and size <= RING_FRAME_BYTES else None
         except OSError as error:
             log.info("session %s: no shared memory: %s", _short(session), error)
             ring = None
