@@ -8,12 +8,14 @@ python -m inhabit.demos.dream_agent runs/take-cover clip.mp4     no window: twen
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pygame
 import torch
+import tyro
 
 from inhabit.bindings.rl.paired import paired
 from inhabit.bindings.window import use_dummy_display
@@ -25,8 +27,22 @@ from inhabit.worldmodel.experiments.config import PACK_NAME, RATE_HZ, TICS
 from inhabit.worldmodel.experiments.policy import Policy, Sight, load_policy
 
 PANE_PX, CAPTION_PX = 384, 34
-CLIP_SECONDS = 20
 INK, PAPER = (237, 239, 243), (18, 20, 25)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    folder: Annotated[Path, tyro.conf.Positional] = Path("runs/take-cover")
+    """What `inhabit experiment take-cover` wrote to."""
+
+    headless: bool = False
+    """Open no window."""
+
+    seconds: float = 20.0
+    """Length of the headless clip, s of the game's time."""
+
+    out: Path = Path("agent.mp4")
+    """The headless clip; a page of moments appears beside it."""
 
 
 class Pane:
@@ -72,10 +88,10 @@ def newest_policy(folder: Path) -> Path:
     return found[-1]
 
 
-def main(folder: Path, clip: str = "") -> None:
+def main(options: Options) -> None:
     """Play until the window is closed, or record a clip."""
-    file = newest_policy(folder)
-    if clip:
+    folder, file = options.folder, newest_policy(options.folder)
+    if options.headless:
         use_dummy_display()
     pack = folder / "world-1" if (folder / "world-1").exists() else folder / PACK_NAME
     dream, real = paired(pack, obs="latent", render_mode="rgb_array", steps=1)
@@ -86,10 +102,10 @@ def main(folder: Path, clip: str = "") -> None:
     pygame.display.set_caption("An agent that learnt in a dream")
     font, clock = pygame.font.Font(None, 22), pygame.time.Clock()
     panes = [Pane("in the dream", dream, policy, 1), Pane("in Doom", real, policy, 1)]
-    film = Clip(Path(clip), screen.get_size(), RATE_HZ) if clip else None
+    film = Clip(options.out, screen.get_size(), RATE_HZ) if options.headless else None
     sheet, frames = ContactSheet(), 0
     try:
-        while film is None or frames < CLIP_SECONDS * RATE_HZ:
+        while film is None or frames < options.seconds * RATE_HZ:
             if any(event.type == pygame.QUIT for event in pygame.event.get()):
                 break
             screen.fill(PAPER)
@@ -108,18 +124,15 @@ def main(folder: Path, clip: str = "") -> None:
             film.close()
         for pane in panes:
             pane.env.close()
-    if clip:
-        page = Path(clip).with_suffix(".png")
+    if options.headless:
+        page = options.out.with_suffix(".png")
         sheet.save(page)
-        print(f"{clip} and {page}: {file.stem}, " + ", ".join(f"{pane.title} {pane.lives}" for pane in panes))
+        print(f"{options.out} and {page}: {file.stem}, " + ", ".join(f"{pane.title} {pane.lives}" for pane in panes))
 
 
 if __name__ == "__main__":
-    if len(sys.argv) < 2:
-        print(__doc__)
-        sys.exit(2)
     try:
-        main(Path(sys.argv[1]), *sys.argv[2:3])
+        main(tyro.cli(Options, description=__doc__))
     except InhabitError as error:
-        print(f"dream_agent: {error}", file=sys.stderr)
+        print(f"inhabit: {error}", file=sys.stderr)
         sys.exit(2)

@@ -206,7 +206,7 @@ def test_the_experiment_runs_from_end_to_end_and_goes_on_where_it_stopped(tmp_pa
     print_report(report)
     assert (tmp_path / "doom-take-cover" / "world.json").is_file()
     clip = tmp_path / "clip.mp4"
-    command = [sys.executable, "-m", "inhabit.demos.dream_agent", str(tmp_path), str(clip)]
+    command = [sys.executable, "-m", "inhabit.demos.dream_agent", str(tmp_path), "--headless", "--out", str(clip)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert "in Doom" in done.stdout, done.stderr
     page = np.asarray(Image.open(clip.with_suffix(".png")))
