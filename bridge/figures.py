@@ -2,32 +2,33 @@
 
 from __future__ import annotations
 
-from collections import deque
-
 import numpy as np
 
 from inhabit.bridge.pacing import NS_PER_MS, NS_PER_S
 
 NOW_NS, LONG_NS = 10 * NS_PER_S, 300 * NS_PER_S
-KEPT = 50_000
+KEPT = 32_768
 PERCENTS = (50, 95, 99)
 
 
 class Window:
-    """The values of one measure over the last five minutes."""
+    """The newest values of one measure, in memory of a fixed size."""
 
     def __init__(self) -> None:
-        self._values: deque[tuple[int, float]] = deque(maxlen=KEPT)
+        self._at_ns = np.full(KEPT, -LONG_NS - 1, np.int64)
+        self._values = np.zeros(KEPT, np.float32)
+        self._added = 0
 
     def add(self, value: float, now_ns: int) -> None:
-        self._values.append((now_ns, value))
-        while self._values and now_ns - self._values[0][0] > LONG_NS:
-            self._values.popleft()
+        place = self._added % KEPT
+        self._at_ns[place], self._values[place] = now_ns, value
+        self._added += 1
 
     def percentiles(self, now_ns: int, within_ns: int) -> dict[str, float]:
         """p50, p95, p99; nothing when nothing was measured."""
-        values = [value for at, value in self._values if now_ns - at <= within_ns]
-        if not values:
+        used = min(self._added, KEPT)
+        values = self._values[:used][now_ns - self._at_ns[:used] <= within_ns]
+        if not len(values):
             return {}
         return {f"p{percent}": float(found) for percent, found in zip(PERCENTS, np.percentile(values, PERCENTS))}
 

@@ -53,6 +53,9 @@ log = logging.getLogger(__name__)
 MONITORS_MAX = 4
 MONITOR_LEASE_NS = 3_000 * NS_PER_MS
 METERS_MAX = 4096
+METER_KEPT_NS = 30_000 * NS_PER_MS
+"""Quotas are full again after that long, so who was silent needs no meter."""
+
 RING_FRAME_BYTES = 4_000_000
 """Larger frames go over the wire, which was faster for them: scripts/bridge_speed measures both."""
 
@@ -119,7 +122,7 @@ class Sidecar:
         self._by_route: dict[Hashable, Session] = {}
         self._monitors: dict[Hashable, Monitor] = {}
         self._studios: dict[bytes, Studio | None] = {}
-        self._wake = wake
+        self._wake, self._swept_ns = wake, clock()
         self._rings: dict[bytes, FrameRing] = {}
         self._meters: dict[Hashable, Meter] = {}
         self._replies: list[tuple[Hashable, Message]] = []
@@ -487,6 +490,9 @@ class Sidecar:
     def _call_next(self, now_ns: int) -> None:
         """Let those in who stand first in the line, as long as there are places."""
         self.places.sweep(now_ns)
+        if now_ns - self._swept_ns > METER_KEPT_NS:
+            self._swept_ns = now_ns
+            self._meters = {whose: m for whose, m in self._meters.items() if now_ns - m.seen_ns <= METER_KEPT_NS}
         while self.places.line and self.places.free:
             route, waiter = next(iter(self.places.line.items()))
             grant = self._authorise(waiter.user)
