@@ -316,3 +316,11 @@ def test_a_film_that_cannot_be_written_is_one_clear_line(tmp_path):
     film.add(np.zeros((8, 8, 3), np.uint8))
     with pytest.raises(InhabitError, match=r"Cannot write .*page.png: "):
         film.close()
+
+
+@pytest.mark.parametrize(("package", "binding", "extra"), [("moderngl", "view", "gl"), ("xr", "headset", "xr")])
+def test_without_its_extra_a_binding_says_what_to_install(package, binding, extra):
+    program = f"import sys; sys.modules[{package!r}] = None; import inhabit.bindings.{binding}"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert done.returncode != 0
+    assert f'pip install "inhabit[{extra}]"' in done.stderr.splitlines()[-1]

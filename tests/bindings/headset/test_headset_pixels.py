@@ -16,7 +16,7 @@ from inhabit.bindings.headset.stage import Stage
 pytestmark = [pytest.mark.openxr, pytest.mark.display, pytest.mark.slow]
 
 WHITE = np.full((96, 128, 3), 255, np.uint8)
-SETTLE_FRAMES, SETTLE_S = 8, 0.8
+SETTLE_FRAMES, SETTLE_S = 6, 0.5
 EDGE_PX = 2
 CENTRE = Pose(position=(0.0, 1.6, 0.0))
 
