@@ -18,6 +18,7 @@ const char *inhabit_version(void) { return INHABIT_VERSION; }
 
 int inhabit_has(const char *feature) {
     static const char *const FEATURES[] = {"lockstep", "free", "rgba8", "bottom_up", "sound", "prompts"};
+    if (feature && strcmp(feature, "shared_memory") == 0) return inh_ring_possible();
     for (size_t i = 0; feature && i < sizeof FEATURES / sizeof *FEATURES; i++)
         if (strcmp(FEATURES[i], feature) == 0) return 1;
     return 0;
@@ -46,8 +47,8 @@ static int check_options(const inhabit_options *given, inhabit_options *o) {
     int64_t characters = inh_characters((const uint8_t *)o->name, strlen(o->name));
     if (o->mode != INHABIT_FREE && o->mode != INHABIT_LOCKSTEP)
         return inh_fail(INHABIT_ERROR_ARGUMENT, "Expected mode 0 (free) or 1 (lock-step), got %d", (int)o->mode);
-    if (o->flags & ~(uint32_t)(INHABIT_RGBA8 | INHABIT_BOTTOM_UP))
-        return inh_fail(INHABIT_ERROR_ARGUMENT, "Expected flags out of 1 (RGBA8) and 2 (bottom up), got %u", (unsigned)o->flags);
+    if (o->flags & ~(uint32_t)(INHABIT_RGBA8 | INHABIT_BOTTOM_UP | INHABIT_NO_SHARED_MEMORY))
+        return inh_fail(INHABIT_ERROR_ARGUMENT, "Expected flags out of 1 (RGBA8), 2 (bottom up) and 4 (no shared memory), got %u", (unsigned)o->flags);
     if (o->timeout_ms < 0 || o->timeout_ms > LONGEST_TIMEOUT_MS)
         return inh_fail(INHABIT_ERROR_ARGUMENT, "Expected timeout_ms of 1 to 86400000, or 0 for 30000, got %d", (int)o->timeout_ms);
     if (o->has_seed && o->seed < 0)
@@ -79,6 +80,7 @@ int inhabit_open(const char *endpoint, const inhabit_options *options, inhabit_c
     s->flags = o.flags;
     s->timeout_ms = o.timeout_ms;
     inh_link_init(&s->link, endpoint, o.name, o.mode == INHABIT_LOCKSTEP, (int64_t)o.timeout_ms * 1000000, inh_now_ns());
+    s->link.shared_memory = o.mode == INHABIT_FREE && !(o.flags & INHABIT_NO_SHARED_MEMORY) && inh_ring_possible();
     *client = inh_admit(s);
     if (!*client) {
         inh_transport_close(&s->transport);

@@ -44,8 +44,8 @@ static int check_buffer(const inh_session *s, const uint8_t *pixels, size_t capa
                     (int)told.height, pixels ? capacity : 0);
 }
 
-/* Copy the picture that is there to the caller. The buffer was checked. */
-static void give_picture(inh_session *s, uint8_t *pixels, inhabit_frame *frame) {
+/* Copy the picture that is there to the caller. The buffer was checked. False when the picture was overwritten meanwhile. */
+static bool give_picture(inh_session *s, uint8_t *pixels, inhabit_frame *frame) {
     inh_picture *p = &s->link.picture;
     const inh_frame_header *h = &p->header;
     inhabit_frame told = empty_frame(s);
@@ -56,17 +56,20 @@ static void give_picture(inh_session *s, uint8_t *pixels, inhabit_frame *frame) 
     told.index = h->index;
     told.skipped = h->skipped;
     told.reward = h->reward;
-    if (h->input_seq > s->shown && h->input_t_ns && h->input_t_ns <= (uint64_t)p->arrived_ns) {
+    if (h->input_seq > s->shown && h->input_t_ns && h->input_t_ns <= (uint64_t)p->arrived_ns)
         told.latency_ms = (double)(p->arrived_ns - (int64_t)h->input_t_ns) / 1e6;
-        s->shown = h->input_seq;
-    }
     if (h->sampled_ns && h->done_ns >= h->sampled_ns) told.world_ms = (double)(h->done_ns - h->sampled_ns) / 1e6;
-    inh_copy_pixels(pixels, zmq_msg_data(&p->pixels), h->width, h->height, (s->flags & INHABIT_RGBA8) != 0,
-                    (s->flags & INHABIT_BOTTOM_UP) != 0);
-    zmq_msg_close(&p->pixels);
-    p->full = false;
+    const uint8_t *from = inh_link_pixels(&s->link);
+    if (from)
+        inh_copy_pixels(pixels, from, h->width, h->height, (s->flags & INHABIT_RGBA8) != 0,
+                        (s->flags & INHABIT_BOTTOM_UP) != 0);
+    bool shown = from && inh_link_pixels(&s->link) == from;
+    inh_link_taken(&s->link, shown);
+    if (!shown) return false;
+    if (h->input_seq > s->shown) s->shown = h->input_seq;
     s->frames++;
     give_frame(frame, &told);
+    return true;
 }
 
 static int poll_free(inh_session *s, uint8_t *pixels, size_t capacity, inhabit_frame *frame, int timeout_ms) {
@@ -80,13 +83,17 @@ static int poll_free(inh_session *s, uint8_t *pixels, size_t capacity, inhabit_f
         }
     }
     bool joined = s->link.joined;
+    int64_t deadline_ns = inh_now_ns() + (int64_t)timeout_ms * 1000000;
     inh_link_want_frame(&s->link);
-    if (!inh_pump_until(s, has_picture, 0, timeout_ms)) return s->link.end ? inh_fail_ended(s) : 0;
-    if (!joined) { /* the world's size came to be known in this very call */
-        int result = check_buffer(s, pixels, capacity, frame);
-        if (result < 0) return result;
+    for (bool shown = false; !shown;) { /* more than once only when a frame in shared memory was overwritten */
+        int64_t left_ms = (deadline_ns - inh_now_ns()) / 1000000;
+        if (!inh_pump_until(s, has_picture, 0, left_ms > 0 ? (int)left_ms : 0)) return s->link.end ? inh_fail_ended(s) : 0;
+        if (!joined) { /* the world's size came to be known in this very call */
+            int result = check_buffer(s, pixels, capacity, frame);
+            if (result < 0) return result;
+        }
+        shown = give_picture(s, pixels, frame);
     }
-    give_picture(s, pixels, frame);
     if (timeout_ms <= 0) { /* the next one may travel while this one is drawn */
         inh_link_want_frame(&s->link);
         inh_pump(s);
@@ -117,7 +124,8 @@ static int await_frame(inh_session *s, uint8_t *pixels, inhabit_frame *frame, in
     if (!answer->stepped || !s->link.picture.full || s->link.picture.request != request)
         return inh_fail(INHABIT_ERROR_PROTOCOL, "Expected a frame as the answer to %s, got none", step ? "STEP" : "RESET");
     s->begun = true;
-    if (pixels) give_picture(s, pixels, frame);
+    if (pixels && !give_picture(s, pixels, frame))
+        return inh_fail(INHABIT_ERROR_PROTOCOL, "Expected the pixels of a step with its answer, got none");
     return INHABIT_OK;
 }
 

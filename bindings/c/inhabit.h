@@ -70,8 +70,9 @@ enum inhabit_mode {
 };
 
 enum inhabit_flags {
-    INHABIT_RGBA8 = 1,    /* pixels of 4 bytes R G B A with A = 255; without it 3 bytes R G B; no padding in either */
-    INHABIT_BOTTOM_UP = 2 /* row 0 at the bottom, as OpenGL, Unity and Panda3D textures want it */
+    INHABIT_RGBA8 = 1, /* pixels of 4 bytes R G B A with A = 255; without it 3 bytes R G B; no padding in either */
+    INHABIT_BOTTOM_UP = 2, /* row 0 at the bottom, as OpenGL, Unity and Panda3D textures want it */
+    INHABIT_NO_SHARED_MEMORY = 4 /* frames over the wire even where the sidecar could share its memory */
 };
 
 enum inhabit_state {

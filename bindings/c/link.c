@@ -6,12 +6,16 @@
 
 static const int64_t SECOND = 1000000000, NEVER = -1;
 
+/* After so many frames of the ring that were gone before they were read, one after the other, the wire must do. */
+enum { RING_MISSES = 3 };
+
 void inh_link_init(inh_link *l, const char *endpoint, const char *name, bool lockstep, int64_t timeout_ns, int64_t now_ns) {
     memset(l, 0, sizeof *l);
     snprintf(l->endpoint, sizeof l->endpoint, "%s", endpoint);
     snprintf(l->name, sizeof l->name, "%s", name);
     l->limits = (inh_limits){.input_timeout_ms = 250, .input_resend_ms = 100, .hang_ms = 2000, .requests_max = 16};
     l->lockstep = lockstep;
+    l->ring.file = -1;
     l->timeout_ns = timeout_ns;
     l->begun_ns = l->flushed_ns = l->granted_ns = now_ns;
     l->heard_ns = l->round_trip_ns = l->hello_ns[INH_CTL] = l->hello_ns[INH_VID] = NEVER;
@@ -20,6 +24,7 @@ void inh_link_init(inh_link *l, const char *endpoint, const char *name, bool loc
 
 void inh_link_free(inh_link *l) {
     if (l->picture.full) zmq_msg_close(&l->picture.pixels);
+    inh_ring_close(&l->ring);
     inh_sound_free(&l->sound);
     free(l->welcome);
     l->welcome = NULL;
@@ -73,6 +78,7 @@ static inh_answer *answered(inh_link *l, uint64_t id, int result) {
     for (int i = 0; i < l->queued; i++) {
         if (l->queue[i].id != id) continue;
         l->queued--;
+        if (id > l->newest_answer) l->newest_answer = id;
         memmove(&l->queue[i], &l->queue[i + 1], (size_t)(l->queued - i) * sizeof *l->queue);
         inh_answer *answer = &l->answers[l->next_answer];
         l->next_answer = (l->next_answer + 1) % INH_ANSWERS;
@@ -97,10 +103,37 @@ static void saw_epoch(inh_link *l, uint64_t epoch) {
     inh_sound_clear(&l->sound);
 }
 
+/* WELCOME again: because a HELLO was said twice, or because the session goes on after its connection broke. */
+static void welcome_back(inh_link *l, const inh_message *m) {
+    if (m->world.width != l->world.width || m->world.height != l->world.height) {
+        breach(l, "Expected the world of the first WELCOME, got one of another size");
+        return;
+    }
+    if (l->lockstep && m->resumed && m->request < l->newest_answer) {
+        inh_link_end(l, INHABIT_LOST, INHABIT_ERROR_LOST,
+                     "The sidecar died, and its world is back where it was some steps before: open a new client");
+        return;
+    }
+    bool other = memcmp(m->session, l->session, 16) != 0;
+    if (other || memcmp(m->boot, l->boot, 16) != 0) { /* nothing is attached there */
+        l->hello_ns[INH_VID] = NEVER;
+        l->video = false;
+    }
+    if (other) l->seen = l->granted = 0, l->wanted = 1;
+    if (m->resumed) { /* what was on its way is lost, and so is credit for it */
+        if (m->frames > l->seen) l->seen = m->frames;
+        l->granted = l->seen;
+        l->wanted = l->seen + 1;
+    }
+    memcpy(l->session, m->session, 16);
+    memcpy(l->secret, m->secret, 16);
+    memcpy(l->boot, m->boot, 16);
+    saw_epoch(l, m->epoch);
+}
+
 static void hear_welcome(inh_link *l, const inh_message *m, const uint8_t *bytes, size_t size) {
-    if (l->joined) { /* said again because a HELLO was */
-        if (m->world.width != l->world.width || m->world.height != l->world.height)
-            breach(l, "Expected the world of the first WELCOME, got one of another size");
+    if (l->joined) {
+        welcome_back(l, m);
         return;
     }
     uint8_t *copy = malloc(size);
@@ -116,6 +149,7 @@ static void hear_welcome(inh_link *l, const inh_message *m, const uint8_t *bytes
     l->limits = m->limits;
     memcpy(l->session, m->session, 16);
     memcpy(l->secret, m->secret, 16);
+    memcpy(l->boot, m->boot, 16);
     l->joined = true;
     saw_epoch(l, m->epoch);
 }
@@ -169,14 +203,38 @@ static void hear_error(inh_link *l, const inh_message *m) {
     }
 }
 
+static void hear_ring(inh_link *l, const inh_message *m) {
+    drop_picture(l);
+    inh_ring_close(&l->ring);
+    bool large_enough = m->slot_bytes >= (uint64_t)l->world.width * l->world.height * 3 + 16;
+    l->ring_misses = 0;
+    l->attach = l->shared_memory && large_enough && inh_ring_open(&l->ring, m->ring, m->slots, m->slot_bytes) ? INH_YES : INH_NO;
+}
+
+const uint8_t *inh_link_pixels(const inh_link *l) {
+    const inh_frame_header *h = &l->picture.header;
+    if (!h->slot) return zmq_msg_data((zmq_msg_t *)&l->picture.pixels);
+    return inh_ring_pixels(&l->ring, h->slot, h->generation, (size_t)h->width * h->height * 3);
+}
+
+void inh_link_taken(inh_link *l, bool shown) {
+    drop_picture(l);
+    l->ring_misses = shown ? 0 : l->ring_misses + 1;
+    if (shown) return;
+    if (l->ring_misses == RING_MISSES) l->attach = INH_NO;
+    inh_link_want_frame(l);
+}
+
 /* Hold the parts against what the header says, then keep the newest picture. */
 static void take_in(inh_link *l, const inh_message *m, inh_packet *packet, int64_t now_ns) {
     const inh_frame_header *h = &m->frame;
     char told[200];
     size_t sound_bytes = (size_t)h->sound_samples * h->sound_channels * 2;
     size_t pixel_bytes = (size_t)h->width * h->height * 3;
-    if (packet->count != (sound_bytes ? 3 : 2) || zmq_msg_size(&packet->parts[1]) != pixel_bytes ||
-        (sound_bytes && zmq_msg_size(&packet->parts[2]) != sound_bytes)) {
+    int sound_part = h->slot ? 1 : 2; /* pixels in the ring are no part */
+    if (packet->count != sound_part + (sound_bytes ? 1 : 0) ||
+        (!h->slot && zmq_msg_size(&packet->parts[1]) != pixel_bytes) ||
+        (sound_bytes && zmq_msg_size(&packet->parts[sound_part]) != sound_bytes)) {
         snprintf(told, sizeof told, "Expected a frame with parts of %zu and %zu bytes, got %d parts of other sizes",
                  pixel_bytes, sound_bytes, packet->count);
         breach(l, told);
@@ -195,14 +253,14 @@ static void take_in(inh_link *l, const inh_message *m, inh_packet *packet, int64
     }
     saw_epoch(l, h->epoch);
     if (sound_bytes && h->sound_channels == l->sound.channels)
-        inh_sound_put(&l->sound, zmq_msg_data(&packet->parts[2]), h->sound_samples);
+        inh_sound_put(&l->sound, zmq_msg_data(&packet->parts[sound_part]), h->sound_samples);
     drop_picture(l);
     l->picture.full = true;
     l->picture.header = *h;
     l->picture.request = m->request;
     l->picture.arrived_ns = now_ns;
     zmq_msg_init(&l->picture.pixels);
-    zmq_msg_move(&l->picture.pixels, &packet->parts[1]);
+    if (!h->slot) zmq_msg_move(&l->picture.pixels, &packet->parts[1]);
 }
 
 void inh_link_receive(inh_link *l, inh_packet *packet, int64_t now_ns) {
@@ -222,7 +280,7 @@ void inh_link_receive(inh_link *l, inh_packet *packet, int64_t now_ns) {
         breach(l, wrong);
         return;
     }
-    if (!l->joined && (m.kind == INH_ACK || m.kind == INH_STEPPED || m.kind == INH_FRAME)) {
+    if (!l->joined && (m.kind == INH_ACK || m.kind == INH_STEPPED || m.kind == INH_FRAME || m.kind == INH_RING)) {
         breach(l, "Expected no answers and no frames before WELCOME");
         return;
     }
@@ -232,6 +290,7 @@ void inh_link_receive(inh_link *l, inh_packet *packet, int64_t now_ns) {
         case INH_WELCOME: hear_welcome(l, &m, bytes, size); break;
         case INH_STATE: hear_state(l, &m); break;
         case INH_FRAME: take_in(l, &m, packet, now_ns); break;
+        case INH_RING: hear_ring(l, &m); break;
         case INH_STEPPED:
             answer = answered(l, m.request, INHABIT_OK);
             if (!answer) break; /* the same answer again, to a request that was repeated */

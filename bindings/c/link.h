@@ -5,6 +5,7 @@
 
 #include "inhabit.h"
 #include "messages.h"
+#include "ring.h"
 #include "sound.h"
 
 #include <zmq.h>
@@ -33,7 +34,7 @@ typedef struct {
     char text[INH_TEXT];
 } inh_answer;
 
-/* A frame and its pixels, which lie in the message that brought them. */
+/* A frame and its pixels, which lie in the message that brought them or in the ring. */
 typedef struct {
     bool full;
     uint64_t request; /* that it answers, in lock-step */
@@ -55,13 +56,14 @@ typedef struct {
     uint64_t epoch, made, late;
     int64_t round_trip_ns; /* below 0: unknown */
 
-    bool lockstep;
+    bool lockstep, shared_memory;
     char endpoint[256], name[260];
     int64_t timeout_ns, begun_ns, flushed_ns, silent_ns, heard_ns; /* heard_ns below 0: never */
     int64_t hello_ns[INH_CHANNELS], ping_ns, input_ns, granted_ns; /* below 0: never */
     int told_state; /* of the last STATE, 0 before */
     bool video;
-    uint8_t session[16], secret[16];
+    uint8_t session[16], secret[16], boot[16];
+    uint64_t newest_answer;
 
     inh_request queue[INH_QUEUE];
     int queued;
@@ -76,6 +78,9 @@ typedef struct {
 
     uint64_t seen, wanted, granted;
     inh_picture picture;
+    inh_ring ring;
+    int ring_misses;
+    enum { INH_SILENT, INH_YES, INH_NO } attach; /* what there is to answer to RING */
     inh_sound sound;
 } inh_link;
 
@@ -107,6 +112,12 @@ void inh_link_touch(inh_link *link, int64_t now_ns);
 
 /* What happened was said: only what is held stays. */
 void inh_forget_events(inh_controls *controls);
+
+/* The picture's pixels; NULL when the ring holds other ones by now. Ask again after you copied: they must not change. */
+const uint8_t *inh_link_pixels(const inh_link *link);
+
+/* The picture was taken (true), or was gone (false), and another one shall come. */
+void inh_link_taken(inh_link *link, bool shown);
 
 /* The caller is ready to draw: grant one frame beyond those that have arrived. */
 void inh_link_want_frame(inh_link *link);

@@ -30,7 +30,11 @@ static bool flush_hello(inh_link *l, const outlet *out, inh_channel channel, int
     if (said_ns >= 0 && !(unheard && now_ns - said_ns >= HELLO_EVERY)) return true;
     uint8_t bytes[512];
     inh_writer w = room(bytes, sizeof bytes);
-    inh_write_hello(&w, l->name, l->lockstep, channel, l->joined ? l->session : NULL, l->secret);
+    const inh_hello hello = {
+        .name = l->name, .lockstep = l->lockstep, .shared_memory = l->shared_memory,
+        .session = l->joined ? l->session : NULL, .secret = l->secret, .epoch = l->epoch,
+    };
+    inh_write_hello(&w, channel, &hello);
     if (post(out, channel, bytes, &w)) l->hello_ns[channel] = now_ns;
     return l->hello_ns[channel] >= 0;
 }
@@ -87,6 +91,14 @@ static void flush_credit(inh_link *l, const outlet *out, int64_t now_ns) {
     l->granted_ns = now_ns;
 }
 
+static void flush_attached(inh_link *l, const outlet *out) {
+    if (l->attach == INH_SILENT) return;
+    uint8_t bytes[16];
+    inh_writer w = room(bytes, sizeof bytes);
+    inh_write_attached(&w, l->attach == INH_YES);
+    if (post(out, INH_CTL, bytes, &w)) l->attach = INH_SILENT;
+}
+
 static void flush_ping(inh_link *l, const outlet *out, int64_t now_ns) {
     if (now_ns - l->ping_ns < PING_EVERY) return;
     uint8_t bytes[32];
@@ -127,6 +139,7 @@ void inh_link_flush(inh_link *l, inh_send send, void *transport, int64_t now_ns)
         if (!l->lockstep) {
             if (!l->video) flush_hello(l, &out, INH_VID, now_ns);
             flush_input(l, &out, now_ns);
+            flush_attached(l, &out);
             flush_credit(l, &out, now_ns);
         }
         flush_requests(l, &out, now_ns);

@@ -32,7 +32,7 @@ from inhabit.bridge.report import machine, write_report
 from inhabit.bridge.server import Server
 from inhabit.bridge.toy import ToyWorld
 
-LOCKSTEP, RGBA8, BOTTOM_UP = 1, 1, 2
+LOCKSTEP, RGBA8, BOTTOM_UP, NO_SHARED_MEMORY = 1, 1, 2, 4
 WARM_UP_FRAMES = 20
 
 
@@ -160,12 +160,14 @@ def row(library: Library, endpoint: str, name: str, flags: int, options: Options
     agent = Client(library, endpoint, mode=LOCKSTEP, flags=flags, size=size)
     spent = lockstep_ms(agent, options.frames)
     agent.close()
-    person = Client(library, endpoint, mode=0, flags=flags, size=size)
-    cpu_ms = free_cpu_ms(person, options.frames)
-    person.close()
+    cpu_ms = []
+    for shared in (NO_SHARED_MEMORY, 0):
+        person = Client(library, endpoint, mode=0, flags=flags | shared, size=size)
+        cpu_ms.append(free_cpu_ms(person, options.frames))
+        person.close()
     return {
         "transport": endpoint.partition(":")[0], "pixels": name, "step_ms_p50": float(np.percentile(spent, 50)),
-        "step_ms_p99": float(np.percentile(spent, 99)), "free_cpu_ms": cpu_ms,
+        "step_ms_p99": float(np.percentile(spent, 99)), "free_cpu_ms": cpu_ms[0], "ring_cpu_ms": cpu_ms[1],
     }  # fmt: skip
 
 
@@ -195,7 +197,9 @@ def main() -> int:
         return 1
     for told in report["rows"]:
         step = f"a step {told['step_ms_p50']:.2f} ms (p99 {told['step_ms_p99']:.2f})"
-        live = f"free running {told['free_cpu_ms']:.2f} ms of processor time a frame"
+        live = (
+            f"free running {told['free_cpu_ms']:.2f} ms of processor time, {told['ring_cpu_ms']:.2f} by shared memory"
+        )
         print(f"{told['transport']} {told['pixels']}: {step}, {live}")
     return 0
 

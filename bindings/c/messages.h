@@ -22,8 +22,8 @@ enum {
 
 enum inh_kind {
     INH_HELLO = 0x01, INH_INPUT, INH_STEP, INH_CREDIT, INH_SET, INH_RESET, INH_PAUSE, INH_RESUME, INH_PROMPT = 0x0b,
-    INH_PING, INH_BYE = 0x7f,
-    INH_WELCOME = 0x41, INH_STATE, INH_STEPPED, INH_FRAME, INH_ACK, INH_PONG, INH_ERROR
+    INH_PING, INH_ATTACHED = 0x12, INH_BYE = 0x7f,
+    INH_WELCOME = 0x41, INH_STATE, INH_STEPPED, INH_FRAME, INH_ACK, INH_PONG, INH_ERROR, INH_RING = 0x4e
 };
 
 typedef enum { INH_CTL, INH_VID, INH_CHANNELS } inh_channel;
@@ -41,9 +41,13 @@ typedef struct {
 /* ------------------------------------------------------------------------------------------------------ to the sidecar */
 
 /* Each writes version, type and header. `w->bad` afterwards: it did not fit. */
-void inh_write_hello(
-    inh_writer *w, const char *name, bool lockstep, inh_channel channel, const uint8_t session[16],
-    const uint8_t secret[16]); /* NULL session: a new one */
+typedef struct {
+    const char *name;
+    bool lockstep, shared_memory;
+    const uint8_t *session, *secret; /* NULL: a new session */
+    uint64_t epoch;                  /* the newest that was seen */
+} inh_hello;
+void inh_write_hello(inh_writer *w, inh_channel channel, const inh_hello *hello);
 void inh_write_input(inh_writer *w, uint64_t seq, uint64_t epoch, int64_t t_ns, const inh_controls *controls);
 void inh_write_step(inh_writer *w, uint64_t request, int64_t t_ns, const inh_controls *controls);
 void inh_write_credit(inh_writer *w, uint64_t upto);
@@ -51,6 +55,7 @@ void inh_write_reset(inh_writer *w, uint64_t request, int64_t seed, int64_t t_ns
 void inh_write_set(inh_writer *w, uint64_t request, const char *name, double value);
 void inh_write_prompt(inh_writer *w, uint64_t request, const char *text);
 void inh_write_plain(inh_writer *w, enum inh_kind kind, uint64_t request); /* PAUSE, RESUME */
+void inh_write_attached(inh_writer *w, bool ok);
 void inh_write_ping(inh_writer *w, int64_t t_ns);
 void inh_write_bye(inh_writer *w, const char *reason);
 
@@ -58,7 +63,8 @@ void inh_write_bye(inh_writer *w, const char *reason);
 
 typedef struct {
     uint64_t epoch, number, index, input_seq, input_t_ns, received_ns, sampled_ns, done_ns, skipped;
-    uint32_t width, height, sound_samples, sound_channels;
+    uint32_t width, height, sound_samples, sound_channels, slot;
+    uint64_t generation;
     double reward;
     bool terminated, truncated;
 } inh_frame_header;
@@ -79,10 +85,14 @@ typedef struct {
     uint8_t kind; /* 0: of a kind that we do not know, to be ignored */
     uint64_t request, epoch, frame_index, made, late, busy_ms, t_ns;
     uint64_t lowest, highest; /* wire versions, of ERROR */
+    uint64_t frames;          /* of WELCOME: number of the newest frame that was sent */
+    bool resumed;             /* of WELCOME: the session went on after its connection broke */
+    uint32_t slots, slot_bytes;
+    char ring[260];
     int state;                /* enum inhabit_state */
     bool video;
     char code[36], text[INH_TEXT];
-    uint8_t session[16], secret[16];
+    uint8_t session[16], secret[16], boot[16];
     inh_frame_header frame;
     inh_world world;
     inh_limits limits;

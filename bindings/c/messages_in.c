@@ -63,6 +63,8 @@ static void read_frame(inh_reader *r, inh_frame_header *f) {
             case 15: f->terminated = inh_get_bool(r); break;
             case 16: f->truncated = inh_get_bool(r); break;
             case 17: f->skipped = get_count(r); break;
+            case 19: f->slot = get_bounded(r, 0, 64); break;
+            case 20: f->generation = get_count(r); break;
             default: inh_skip(r);
         }
     }
@@ -173,6 +175,18 @@ static void read_entry(inh_reader *r, inh_message *m, const uint8_t *start) {
         get_identity(r, m->session);
     else if (inh_span_is(key, "secret"))
         get_identity(r, m->secret);
+    else if (inh_span_is(key, "boot"))
+        get_identity(r, m->boot);
+    else if (inh_span_is(key, "frames"))
+        m->frames = get_count(r);
+    else if (inh_span_is(key, "resumed"))
+        m->resumed = inh_get_str(r).size > 0;
+    else if (inh_span_is(key, "name"))
+        get_text(r, m->ring, sizeof m->ring);
+    else if (inh_span_is(key, "slots"))
+        m->slots = get_bounded(r, 1, 64);
+    else if (inh_span_is(key, "slot_bytes"))
+        m->slot_bytes = get_bounded(r, 1, 1u << 30);
     else if (inh_span_is(key, "world"))
         read_world(r, &m->world, start);
     else if (inh_span_is(key, "limits"))
@@ -189,6 +203,7 @@ static bool complete(const inh_message *m) {
         case INH_STEPPED: return m->request > 0 && m->frame.width > 0;
         case INH_ACK: return m->request > 0;
         case INH_ERROR: return m->code[0] != 0;
+        case INH_RING: return m->slots > 0 && m->slot_bytes > 0;
         default: return true;
     }
 }
@@ -205,6 +220,7 @@ static const char *complaint(uint8_t kind) {
         case INH_ACK: return COMPLAINT("ACK");
         case INH_PONG: return COMPLAINT("PONG");
         case INH_ERROR: return COMPLAINT("ERROR");
+        case INH_RING: return COMPLAINT("RING");
         case INH_BYE: return COMPLAINT("BYE");
         default: return NULL;
     }

@@ -44,22 +44,25 @@ static void put_controls(inh_writer *w, const inh_controls *c) {
     for (int i = 0; i < c->action_count; i++) inh_put_double(w, c->action[i]);
 }
 
-void inh_write_hello(
-    inh_writer *w, const char *name, bool lockstep, inh_channel channel, const uint8_t session[16],
-    const uint8_t secret[16]) {
+void inh_write_hello(inh_writer *w, inh_channel channel, const inh_hello *hello) {
     begin(w, INH_HELLO);
-    inh_put_map(w, session ? 5 : 3);
+    inh_put_map(w, hello->session ? 7 : 4);
     inh_put_str(w, "client");
-    inh_put_str(w, name);
+    inh_put_str(w, hello->name);
     inh_put_str(w, "mode");
-    inh_put_str(w, lockstep ? "lockstep" : "free");
+    inh_put_str(w, hello->lockstep ? "lockstep" : "free");
     inh_put_str(w, "channel");
     inh_put_str(w, channel == INH_VID ? "vid" : "ctl");
-    if (!session) return;
+    inh_put_str(w, "takes");
+    inh_put_array(w, hello->shared_memory);
+    if (hello->shared_memory) inh_put_str(w, "shm");
+    if (!hello->session) return;
     inh_put_str(w, "session");
-    inh_put_bin(w, session, 16);
+    inh_put_bin(w, hello->session, 16);
     inh_put_str(w, "secret");
-    inh_put_bin(w, secret, 16);
+    inh_put_bin(w, hello->secret, 16);
+    inh_put_str(w, "epoch");
+    inh_put_uint(w, hello->epoch);
 }
 
 void inh_write_input(inh_writer *w, uint64_t seq, uint64_t epoch, int64_t t_ns, const inh_controls *controls) {
@@ -122,6 +125,13 @@ void inh_write_prompt(inh_writer *w, uint64_t request, const char *text) {
 }
 
 void inh_write_plain(inh_writer *w, enum inh_kind kind, uint64_t request) { begin_request(w, kind, request, 0); }
+
+void inh_write_attached(inh_writer *w, bool ok) {
+    begin(w, INH_ATTACHED);
+    inh_put_map(w, 1);
+    inh_put_str(w, "ok");
+    inh_put_bool(w, ok);
+}
 
 void inh_write_ping(inh_writer *w, int64_t t_ns) {
     begin(w, INH_PING);

@@ -18,8 +18,8 @@ import zmq
 from inhabit.bridge.supervisor import Supervisor
 
 LOCKSTEP, RGBA8, BOTTOM_UP = 1, 1, 2
-HELLO, STEP, CREDIT, RESET, PROMPT = 0x01, 0x03, 0x04, 0x06, 0x0B
-WELCOME, STATE, STEPPED, FRAME, ACK, PONG, ERROR, BYE = 0x41, 0x42, 0x43, 0x44, 0x45, 0x46, 0x47, 0x7F
+HELLO, STEP, CREDIT, RESET, PROMPT, ATTACHED = 0x01, 0x03, 0x04, 0x06, 0x0B, 0x12
+WELCOME, STATE, STEPPED, FRAME, ACK, PONG, ERROR, RING, BYE = 0x41, 0x42, 0x43, 0x44, 0x45, 0x46, 0x47, 0x4E, 0x7F
 WIDTH, HEIGHT = 16, 8
 WORLD = {
     "name": "lies", "title": "ü" * 10, "width": WIDTH, "height": HEIGHT, "rate_hz": 30, "prompts": ["a"],
@@ -477,3 +477,88 @@ def test_mutated_replies_never_crash(open_c):
     assert set(results) <= set(range(-13, 2))
     assert results.get(client.lib.INHABIT_ERROR_PROTOCOL, 0) > 50
     assert results.get(1, 0) > 20
+
+
+# ------------------------------------------------------------------------------------------------ lies in shared memory
+
+
+@pytest.fixture
+def ring():
+    from inhabit.bridge.ring import FrameRing, can_share
+
+    if not can_share():
+        pytest.skip("needs /dev/shm")
+    ring = FrameRing(WIDTH * HEIGHT * 3)
+    yield ring
+    ring.close()
+
+
+class Sharing(Honest):
+    """Offers a ring as soon as `vid` is there, and its frames lie in it."""
+
+    def __init__(self, offer: dict, **changes):
+        super().__init__()
+        self.upto, self.attached = 0, False
+        self.offer, self.frame = offer, {"driver": 0, "slot": 1, "generation": 2, **changes}
+
+    def __call__(self, kind: int, header):
+        for parts in super().__call__(kind, header):
+            yield parts if parts[0][1] != FRAME else message(RING, self.offer)
+        if kind == CREDIT:
+            self.upto = header[0]
+        if kind == ATTACHED:
+            self.attached = header["ok"]
+        if kind in (CREDIT, ATTACHED) and self.attached:
+            yield message(FRAME, frame_header(number=self.upto, **self.frame))
+
+
+def offer_of(ring, **changes) -> dict:
+    return {"name": ring.name, "slots": ring.slots, "slot_bytes": ring.slot_bytes, **changes}
+
+
+def test_frame_in_the_ring_is_shown(open_c, ring):
+    assert ring.write(0, PIXELS.tobytes()) == (1, 2)
+    with lying(Sharing(offer_of(ring))) as liar:
+        client = open_c(liar.endpoint)
+        client.ready()
+        assert np.array_equal(client.poll(), PIXELS)
+        assert [header["ok"] for kind, header in liar.heard if kind == ATTACHED] == [True]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"generation": 4}, {"generation": 1}, {"slot": 3}, {"slot": 64}, {"slot": 5, "generation": 0}],
+)
+def test_frame_that_the_ring_has_not_is_no_frame_and_the_wire_is_asked_for(open_c, ring, changes):
+    ring.write(0, PIXELS.tobytes())
+    with lying(Sharing(offer_of(ring), **changes)) as liar:
+        client = open_c(liar.endpoint)
+        client.ready()
+        deadline = time.monotonic() + 4
+        while time.monotonic() < deadline and (ATTACHED, {"ok": False}) not in liar.heard:
+            assert client.call("poll", *client.room(), 50) == 0
+        assert (ATTACHED, {"ok": False}) in liar.heard
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"name": "../../etc/passwd"}, {"name": "inhabit-nothing"}, {"name": ""}, {"slots": 3}, {"slot_bytes": 8192}],
+)
+def test_ring_that_is_none_is_refused(open_c, ring, changes):
+    with lying(Sharing(offer_of(ring, **changes))) as liar:
+        client = open_c(liar.endpoint)
+        client.ready()
+        deadline = time.monotonic() + 4
+        while time.monotonic() < deadline and (ATTACHED, {"ok": False}) not in liar.heard:
+            assert client.call("poll", *client.room(), 20) == 0
+        assert (ATTACHED, {"ok": False}) in liar.heard
+
+
+def test_ring_that_shrinks_kills_nobody(open_c, ring):
+    ring.write(0, PIXELS.tobytes())
+    with lying(Sharing(offer_of(ring))) as liar:
+        client = open_c(liar.endpoint)
+        client.ready()
+        client.poll()
+        os.truncate(f"/dev/shm/{ring.name}", 4096)
+        assert client.call("poll", *client.room(), 100) == 0
