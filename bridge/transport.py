@@ -292,6 +292,12 @@ def _configure(zmq_socket: zmq.Socket, endpoint: str) -> None:
         zmq_socket.setsockopt(option, value)
 
 
+def curve_pair() -> tuple[str, str]:
+    """A new public and secret key, Z85."""
+    public, secret = zmq.curve_keypair()
+    return public.decode(), secret.decode()
+
+
 def _guard(context: zmq.Context, keys: KeyStore) -> ThreadAuthenticator:
     """Ask for a key that is on the list, at every handshake. Source: RFC 27/ZAP."""
     guard = ThreadAuthenticator(context)
