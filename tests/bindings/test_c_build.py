@@ -17,6 +17,7 @@ from inhabit.bindings.c import build
 
 ROOT = Path(__file__).parents[2]
 BUILD_FOLDER = ROOT / "build" / "c"
+FIGURES = ("step_ms_p50", "step_ms_p99", "free_cpu_ms", "ring_cpu_ms")
 
 LOCAL = """
 import ctypes, sys
@@ -184,7 +185,7 @@ def test_the_page_on_embedding_compiles(tmp_path):
         run("cc", *strict, "-std=c11", "-fsyntax-only", f"-I{build.FOLDER}", tmp_path / "page.c")
     rows = json.loads((ROOT / "docs" / "reports" / "c-client.json").read_text())["c_client"]["rows"]
     for told in rows:
-        figures = " | ".join(f"{told[name]:.1f}" for name in ("step_ms_p50", "step_ms_p99", "free_cpu_ms"))
+        figures = " | ".join(f"{told[name]:.1f}" for name in FIGURES)
         assert f"| {told['transport']} | {told['pixels']} | {figures} |" in page
     for path in re.findall(r"(?:examples|bindings|scripts)/[\w/.]+", page):
         assert (ROOT / path).exists(), path
