@@ -5,8 +5,10 @@ local ffi = require("ffi")
 local names = {Windows = "inhabit.dll", OSX = "libinhabit.dylib"}
 
 local function load(folder, library)
-    local header = assert(io.open(folder .. "/inhabit.h")):read("*a")
-    local declarations = header:match('extern "C" {\n#endif\n(.-)#ifdef __cplusplus\n}')
+    local file = io.open(folder .. "/inhabit.h")
+    if not file then error("Expected inhabit.h and libinhabit.so in " .. folder .. ": copy them there (docs/embed.md)", 0) end
+    local declarations = file:read("*a"):match('extern "C" {\n#endif\n(.-)#ifdef __cplusplus\n}')
+    file:close()
     ffi.cdef((declarations:gsub("INHABIT_API ", "")))
     return ffi.load(library or folder .. "/" .. (names[ffi.os] or "libinhabit.so"))
 end
