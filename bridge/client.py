@@ -11,25 +11,20 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Literal, Self
 
-import msgspec
-import numpy as np
-
 from inhabit.bridge.beginnings import split_picture
-from inhabit.bridge.codec import Packet, WireError, decode_from_server, encode
+from inhabit.bridge.codec import Packet, encode
 from inhabit.bridge.controls import Controls
 from inhabit.bridge.errors import LocalProtocolError, RemoteProtocolError, WorldError
-from inhabit.bridge.fields import Channel, Mode, Role, WireControls
+from inhabit.bridge.fields import Role, WireControls
 from inhabit.bridge.frames import Frame
 from inhabit.bridge.inputs import to_wire
-from inhabit.bridge.link import ANYWHERE, Link, LinkState, Place, Ticket, read_frame
+from inhabit.bridge.line import Connect, Line, encodings_for
+from inhabit.bridge.link import LinkState, Place, Ticket, read_frame
 from inhabit.bridge.messages import (
     Ack,
-    Attached,
     Chat,
     Drive,
     Error,
-    FrameHeader,
-    Key,
     Message,
     Moderate,
     Pause,
@@ -43,19 +38,9 @@ from inhabit.bridge.messages import (
     Stepped,
 )  # fmt: skip
 from inhabit.bridge.pacing import NS_PER_MS, NS_PER_S, Clock, Recent, monotonic_ns
-from inhabit.bridge.pictures import Decoder, PictureError, decodable, make_decoder
-from inhabit.bridge.ring import RingReader
 from inhabit.bridge.room_view import RoomView
-from inhabit.bridge.transport import ClientTransport, ZmqClient
+from inhabit.bridge.transport import ZmqClient
 from inhabit.bridge.world import WorldInfo
-
-Connect = Callable[[str], ClientTransport]
-
-WAIT_S = 0.02
-"""Longest sleep while something is awaited: keep-alives must go out in between."""
-
-MISSES = 3
-"""Frames that were gone from shared memory before it is given up for the wire."""
 
 FPS_WINDOW_NS = 2 * NS_PER_S
 
@@ -76,130 +61,6 @@ class Effect:
 
     state: bytes = b""
     """The world's state, after save()."""
-
-
-class Line:
-    """A link and the transport under it."""
-
-    def __init__(
-        self,
-        endpoint: str,
-        *,
-        mode: Mode,
-        client: str,
-        timeout_s: float,
-        connect: Connect,
-        clock: Clock,
-        epoch: int = 0,
-        place: Place = ANYWHERE,
-        resume: Ticket | None = None,
-    ):
-        self.clock = clock
-        self._transport = connect(endpoint)
-        self._ring: RingReader | None = None
-        self._missed = 0
-        self._decoder: Decoder | None = None
-        self.link = Link(
-            endpoint=endpoint, mode=mode, client=client, timeout_ns=round(timeout_s * NS_PER_S), now_ns=clock(),
-            epoch=epoch, place=place, resume=resume,
-        )  # fmt: skip
-
-    def pump(self) -> int:
-        """Hear everything that has arrived, say everything that is due. Returns the time."""
-        for channel, what in self._transport.news():
-            self.link.connection(channel, what, self.clock())
-        while self.link.state != "closed" and (arrived := self._transport.receive()) is not None:
-            try:
-                packet = decode_from_server(arrived[1])
-            except WireError as error:
-                self.link.breach(str(error))
-                break
-            whole = self._fetched(packet)
-            if whole is not None:
-                self.link.receive(whole, self.clock())
-        if self.link.ring is not None:
-            self._attach(self.link.ring.name)
-            self.link.ring = None
-        now_ns = self.clock()
-        self.link.flush(self._send, now_ns)
-        return now_ns
-
-    def _attach(self, name: str) -> None:
-        """Look whether the memory that is offered is on this machine, and say so."""
-        self._detach()
-        try:
-            self._ring = RingReader(name)
-        except (OSError, ValueError):
-            self._ring = None
-        self.link.say(Attached(ok=self._ring is not None))
-
-    def _detach(self) -> None:
-        ring, self._ring = self._ring, None
-        if ring is not None:
-            ring.close()
-
-    def _fetched(self, packet: Packet) -> Packet | None:
-        """A message with all its parts. None for a frame whose pixels were gone before we came."""
-        header = packet.message
-        if not isinstance(header, FrameHeader):
-            return packet
-        if header.format != "rgb8":
-            return self._decoded(header, packet)
-        if not header.slot:
-            return packet
-        pixels = self._ring.read(header.slot, header.generation, header.pixel_bytes) if self._ring else None
-        if pixels is not None:
-            return Packet(header, (pixels, *packet.payload))
-        self._missed += 1
-        if self._missed >= MISSES:
-            self._detach()
-            self.link.say(Attached(ok=False))
-        self.link.miss_frame(header.number)
-        return None
-
-    def _decoded(self, header: FrameHeader, packet: Packet) -> Packet | None:
-        """An encoded frame as pixels. None for one that cannot be read, such as the first ones after a key was lost."""
-        assert header.format != "rgb8"
-        if header.key or self._decoder is None:
-            self._decoder = make_decoder(header.format)
-        try:
-            pixels = self._decoder.decode(packet.payload[0], header.width, header.height)
-        except PictureError:
-            self._decoder = None
-            self.link.say(Key())
-            self.link.miss_frame(header.number)
-            return None
-        raw = np.ascontiguousarray(pixels).data.cast("B")
-        return Packet(msgspec.structs.replace(header, format="rgb8"), (raw, *packet.payload[1:]))
-
-    def wait(self, timeout_s: float) -> None:
-        """Sleep until something arrives, or for a short while."""
-        self._transport.wait(min(WAIT_S, max(0.0, timeout_s)))
-
-    def close(self) -> None:
-        self.link.close(self._send)
-        self.drop()
-
-    def drop(self) -> None:
-        """Break the connection without a farewell: the session shall be found again."""
-        self._detach()
-        self._transport.close()
-
-    def _send(self, channel: Channel, packet: Packet) -> bool:
-        return self._transport.send(channel, encode(packet.message, *packet.payload)) == "sent"
-
-
-def encodings_for(endpoint: str, video: str) -> tuple[str, ...]:
-    """What to take from there. Raises LocalProtocolError for an encoding that cannot be read here."""
-    if video == "raw":
-        return ()
-    if video == "auto":
-        host = endpoint.removeprefix("tcp://").rpartition(":")[0].strip("[]")
-        here = not endpoint.startswith("tcp://") or host in ("localhost", "::1") or host.startswith("127.")
-        return () if here else decodable()
-    if video not in decodable():
-        raise LocalProtocolError(f'Cannot read {video} pictures here: run `pip install "inhabit[remote]"`')
-    return (video,)
 
 
 def checked_controls(controls: Controls) -> WireControls:

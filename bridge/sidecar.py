@@ -14,10 +14,11 @@ from pathlib import Path
 from threading import RLock
 from typing import Any, NamedTuple
 
-from inhabit.bridge.codec import Packet, Part, WireError, decode_from_client, encode
+from inhabit.bridge.codec import Part, WireError, decode_from_client, encode
+from inhabit.bridge.delivery import Delivery
 from inhabit.bridge.errors import LocalProtocolError
 from inhabit.bridge.fields import ID_BYTES, Limits
-from inhabit.bridge.figures import Measures, ms
+from inhabit.bridge.figures import Measures
 from inhabit.bridge.keys import LOCAL, Grant
 from inhabit.bridge.member import Member
 from inhabit.bridge.messages import (
@@ -31,22 +32,18 @@ from inhabit.bridge.messages import (
     Message,
     Ping,
     Pong,
-    Ring,
     State,
     clip_text,
     replace,
 )
 from inhabit.bridge.pacing import NS_PER_MS, Clock, monotonic_ns
 from inhabit.bridge.people import Moderate, keep
-from inhabit.bridge.pictures import choose
 from inhabit.bridge.places import WAITING_MAX, Places, Waiter
 from inhabit.bridge.quotas import Meter
-from inhabit.bridge.ring import FrameRing, can_share
 from inhabit.bridge.room import RoomOptions
 from inhabit.bridge.seat import MakeWorld, Seat
 from inhabit.bridge.session import Session
 from inhabit.bridge.snapshots import Snapshots
-from inhabit.bridge.studio import Studio
 
 log = logging.getLogger(__name__)
 
@@ -55,9 +52,6 @@ MONITOR_LEASE_NS = 3_000 * NS_PER_MS
 METERS_MAX = 4096
 METER_KEPT_NS = 30_000 * NS_PER_MS
 """Quotas are full again after that long, so who was silent needs no meter."""
-
-RING_FRAME_BYTES = 4_000_000
-"""Larger frames go over the wire, which was faster for them: scripts/bridge_speed measures both."""
 
 SESSIONS_TOLD = 256
 CLOSED = Error(code="closed", message="Expected a living session and its secret")
@@ -121,13 +115,12 @@ class Sidecar:
         self._sessions: dict[bytes, Session] = {}
         self._by_route: dict[Hashable, Session] = {}
         self._monitors: dict[Hashable, Monitor] = {}
-        self._studios: dict[bytes, Studio | None] = {}
-        self._wake, self._swept_ns = wake, clock()
-        self._rings: dict[bytes, FrameRing] = {}
+        self._swept_ns = clock()
         self._meters: dict[Hashable, Meter] = {}
         self._replies: list[tuple[Hashable, Message]] = []
         self._stopping = self._calling = False
         self.figures = Measures(clock())
+        self._delivery = Delivery(self.figures, wake)
         self.restarts = restarts
 
     @property
@@ -380,78 +373,19 @@ class Sidecar:
             self._monitors.clear()
             self.places.line.clear()
 
-    def _next_frame(self, session: Session, now_ns: int) -> Packet | None:
-        """The frame to send now, encoded if the client wants that. One at a time: what is encoded is sent."""
-        studio = self._studio_of(session)
-        if studio is None:
-            return session.frame(now_ns)
-        made = studio.take()
-        if session.wants_key:
-            session.wants_key = False
-            studio.begin_anew()
-        if not studio.busy and (raw := session.frame(now_ns)) is not None:
-            studio.submit(raw)
-        return made
-
-    def _studio_of(self, session: Session) -> Studio | None:
-        if session.identity in self._studios:
-            return self._studios[session.identity]
-        info = session.info
-        if info is None:
-            return None
-        encoding = choose(session.takes, info.width, info.height)
-        studio = None
-        if encoding is not None:
-            studio = Studio(encoding, info.width, info.height, info.rate_hz, self._wake)
-            session.takes -= {"shm"}
-        self._studios[session.identity] = studio
-        return studio
-
-    def _through_ring(self, session: Session, frame: Packet) -> Packet:
-        """Put the pixels into the memory that this client shares with us; the wire says where."""
-        ring = self._rings[session.identity]
-        ring.forget_name()
-        assert isinstance(frame.message, FrameHeader)
-        slot, generation = ring.write(frame.message.number, frame.payload[0])
-        return Packet(replace(frame.message, slot=slot, generation=generation), frame.payload[1:])
-
-    def _offer_ring(self, session: Session) -> None:
-        """Offer shared memory to a client that takes it. Where there is none, frames go over the wire."""
-        info = session.info
-        there = info is not None and session.routes.vid is not None and session.state in ("running", "paused")
-        if "shm" not in session.takes or session.ring_offered or info is None or not there:
-            return
-        self._close_ring(session)
-        try:
-            size = info.width * info.height * 3
-            ring = FrameRing(size) if can_share() and size <= RING_FRAME_BYTES else None
-        except OSError as error:
-            log.info("session %s: no shared memory: %s", _short(session), error)
-            ring = None
-        if ring is None:
-            session.takes -= {"shm"}
-        else:
-            self._rings[session.identity] = ring
-            session.offer_ring(Ring(name=ring.name, slots=ring.slots, slot_bytes=ring.slot_bytes))
-
-    def _close_ring(self, session: Session) -> None:
-        ring = self._rings.pop(session.identity, None)
-        if ring is not None:
-            ring.close()
-
     def _take(self, session: Session, now_ns: int) -> list[Outgoing]:
         """What one session has to say, as bytes. What cannot be written is the fault of its world, and ends only it."""
-        self._offer_ring(session)
+        self._delivery.offer_ring(session)
         packets = [(session.routes.ctl, packet) for packet in session.outgoing()]
-        frame = self._next_frame(session, now_ns)
+        frame = self._delivery.next_frame(session, now_ns)
         if frame is not None and isinstance(frame.message, FrameHeader):
-            self._measure(session, frame.message, now_ns)
+            self._delivery.measure(session, frame.message, now_ns)
             packets.append((session.routes.vid, frame))
         if session.wants_list and session.routes.ctl is not None:
             session.wants_list = False
             self._reply(session.routes.ctl, self.places.listed())
         if frame is not None and session.ring_attached:
-            packets[-1] = (session.routes.vid, self._through_ring(session, frame))
+            packets[-1] = (session.routes.vid, self._delivery.through_ring(session, frame))
         messages = []
         for route, packet in packets:
             try:
@@ -461,17 +395,6 @@ class Sidecar:
                 log.error("session %s: %s", _short(session), error)
                 session.fail(str(error))
         return messages
-
-    def _measure(self, session: Session, header: FrameHeader, now_ns: int) -> None:
-        """Take a frame that goes out into the figures."""
-        if header.number == 1 and not session.revival:
-            self.figures.first_response.add(ms(now_ns - session.begun_ns), now_ns)
-        if header.input_seq > session.measured_seq and header.received_ns:
-            session.measured_seq = header.input_seq
-            self.figures.response.add(ms(now_ns - header.received_ns), now_ns)
-        self.figures.step.add(ms(header.done_ns - header.sampled_ns), now_ns)
-        self.figures.count("frames_sent")
-        self.figures.count("frames_skipped", header.skipped)
 
     def figures_told(self, now_ns: int) -> Figures:
         """How the sidecar is doing."""
@@ -542,10 +465,7 @@ class Sidecar:
     def _remove(self, session: Session, now_ns: int) -> None:
         log.info("session %s: over, %s", _short(session), session.reason or "the client said BYE")
         del self._sessions[session.identity]
-        self._close_ring(session)
-        studio = self._studios.pop(session.identity, None)
-        if studio is not None:
-            studio.close()
+        self._delivery.forget(session)
         if not session.parting and not self._stopping:  # who said BYE does not come back
             self.places.snapshots.drop(session.identity.hex())
         for route in [route for route, owner in self._by_route.items() if owner is session]:

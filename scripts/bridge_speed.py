@@ -19,10 +19,10 @@ from inhabit.bridge.report import machine, tidy, write_report
 SIZES = {"720p": (1280, 720), "1080p": (1920, 1080)}
 SIDECAR = """
 import sys
-from inhabit.bridge import sidecar
+from inhabit.bridge import delivery
 from inhabit.bridge.server import Server
 from inhabit.bridge.toy import ToyWorld
-sidecar.RING_FRAME_BYTES = 10**9
+delivery.RING_FRAME_BYTES = 10**9
 sys.setswitchinterval(0.0005)
 server = Server(lambda: ToyWorld(width={width}, height={height}, rate_hz=30.0), hang_after_s=10.0).start()
 print(server.endpoint, flush=True)

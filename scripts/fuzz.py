@@ -2,8 +2,8 @@
 
     mkdir corpus && python scripts/fuzz.py -max_total_time=60 corpus
 
-Options are libFuzzer's; an empty corpus is given messages to begin with. Needs `pip install atheris` (Linux). A crash is
-written to a file, which as the only argument runs it again.
+Options are libFuzzer's; an empty corpus is given messages to begin with. Needs `pip install atheris` (Linux). A crash
+is written to a file, which as the only argument runs it again.
 """
 
 from __future__ import annotations
