@@ -41,6 +41,13 @@ class Options:
     cache: Path | None = None
     """Where fresh play and judges are kept for the next time (some 300 MB); by default in the user's cache folder."""
 
+    prompts: Path | None = None
+    """Measure these prompts too, on a pack that was learnt from isle: a line each, the prompt, a tab, and what is to be
+    found, such as time=night,object=tower,colour=red,count=2 (docs/quality.md)."""
+
+    modes: bool = False
+    """Also compare the quality modes (turbo, balanced, fine); for an isle they always are."""
+
     device: str = "auto"
     """auto, cpu or cuda."""
 
@@ -67,6 +74,8 @@ def run(options: Options) -> None:
         unseen=options.unseen,
         out=options.out,
         device=options.device,
+        prompts=options.prompts,
+        modes=options.modes,
     )
     if options.cache is not None:
         from dataclasses import replace
@@ -105,7 +114,7 @@ def _print(report: Mapping[str, Any]) -> None:
 
 
 def _rows(report: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    actions, long_run = report["actions"], report["long_run"]
+    actions = report["actions"]
     rows = [("codec PSNR", f"{_said(report['codec']['psnr_db'], 1)} dB", "pictures through the codec alone")]
     rows += [
         (f"skill, {h} frames", _said(value), "1 perfect, 0 a still picture") for h, value in report["skill"].items()
@@ -121,6 +130,13 @@ def _rows(report: Mapping[str, Any]) -> list[tuple[str, str, str]]:
              f"recall / precision; {_said(objects['ceiling'])} through the codec")
             for h, value in objects["recall"].items()
         ]  # fmt: skip
+    rows += _isle_rows(report)
+    for name, mode in report.get("modes", {}).items():
+        skill = ", ".join(f"{_said(value)} after {h}" for h, value in mode["skill"].items())
+        rows.append((name, f"{_said(mode['fps'], 1)} fps", f"K = {mode['steps']}; skill {skill} frames"))
+    if "long_run" not in report:
+        return rows
+    long_run = report["long_run"]
     rows.append(
         ("drift", _said(report["drift"]), f"in {long_run['frames']} frames, 0 is none; then "
          f"{_said(long_run['windows'][-1]['distance'])} from real play (its halves: {_said(long_run['floor'])} apart)")
@@ -130,6 +146,46 @@ def _rows(report: Mapping[str, Any]) -> list[tuple[str, str, str]]:
         rows.append((kind, f"{_said(figures['precision'])} / {_said(figures['recall'])}",
                      f"precision / recall of {figures['events']} events, one step ahead"))  # fmt: skip
     return rows
+
+
+def _isle_rows(report: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """What is measured of an isle alone."""
+    if "revisit" not in report:
+        return []
+    rows = []
+    prompt = report.get("prompt", {})
+    for name in ("start", "switch", "held_out", "rest_kept"):
+        if name in prompt:
+            rows.append((f"prompt.{name}", _ranged(prompt, name), f"no prompt {_said(prompt['no_prompt'].get(name))}, "
+                         f"the simulator itself {_said(prompt['simulator'].get(name))}"))  # fmt: skip
+    if prompt:
+        rows.append(("prompt.frames_to_show", _ranged(prompt, "frames_to_show", 0), "frames until new words show"))
+    if "file" in prompt:
+        own = prompt["file"]
+        rows.append(("your prompts", _ranged(own, "accuracy"), f"no prompt {_said(own['no_prompt'])}, the simulator "
+                     f"itself {_said(own['simulator'])}; {len(own['lines'])} prompts"))  # fmt: skip
+    for away, figures in report["revisit"].items():
+        gain, codec = _said(figures["gain_db"], 1), _said(figures["codec_psnr_db"], 1)
+        meaning = f"{gain} dB by memory; {codec} is the codec's"
+        rows.append((f"revisit after {away}", f"{_ranged(figures, 'psnr_db', 1)} dB", meaning))
+    if "sound" in report:
+        sound = report["sound"]
+        meaning = f"events, {_said(sound['offset_frames'], 0)} frames off; the codec's {_said(sound['codec']['f1'])}"
+        rows.append(("sound.f1", _ranged(sound, "f1"), meaning))
+        rows.append(("sound.level_db", f"{_ranged(sound, 'level_db', 1)} dB", "louder or softer than it should be"))
+    physics, drift = report["physics"], report["drift"]
+    meaning = f"a ball that stays {_said(physics['copy'], 1)}, the codec's {_said(physics['codec'], 1)}"
+    rows.append(("physics.path_error", f"{_ranged(physics, 'path_error', 1)} px", meaning))
+    for name in (name for name in drift["psnr_like"] if name != "ci95"):
+        other, obeys = _said(drift["elsewhere"][name], 1), _said(drift["obedience"][name])
+        meaning = f"{other} is another island; obedience {obeys}"
+        rows.append((f"drift.psnr_like at {name}", f"{_ranged(drift['psnr_like'], name, 1)} dB", meaning))
+    return rows
+
+
+def _ranged(figures: Mapping[str, Any], name: str, digits: int = 2) -> str:
+    low, high = figures["ci95"][name]
+    return f"{_said(figures[name], digits)} ({_said(low, digits)} to {_said(high, digits)})"
 
 
 def _said(value: float | None, digits: int = 2) -> str:

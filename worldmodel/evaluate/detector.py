@@ -150,6 +150,11 @@ def detect(detector: Detector, pixels: np.ndarray, *, threshold: float | None = 
     return found
 
 
+def detect_all(detector: Detector, pixels: np.ndarray) -> list[list[tuple]]:
+    """detect() in parts, for any number of frames."""
+    return [found for start in range(0, len(pixels), 64) for found in detect(detector, pixels[start : start + 64])]
+
+
 def measure(
     detector: Detector,
     footage: Footage,

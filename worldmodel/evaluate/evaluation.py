@@ -16,8 +16,12 @@ from inhabit.bridge.report import machine, tidy
 from inhabit.worldmodel.catalog import WORLD_JSON
 from inhabit.worldmodel.engine import STEPS, Engine
 from inhabit.worldmodel.evaluate import drift, fidelity, plots, reality
+from inhabit.worldmodel.evaluate.dreamers import EngineDreamer
 from inhabit.worldmodel.evaluate.endings import measure_endings, measure_rewards, read_heads
+from inhabit.worldmodel.evaluate.isle_measures import IsleMeasuresConfig, measure_isle
 from inhabit.worldmodel.evaluate.judges import Judges, JudgesConfig, train_judges
+from inhabit.worldmodel.evaluate.modes import ModesConfig, measure_modes
+from inhabit.worldmodel.evaluate.prompt_file import read_prompts
 from inhabit.worldmodel.evaluate.reality import FIRST_SEED, Reality
 from inhabit.worldmodel.evaluate.stages import Stages
 from inhabit.worldmodel.neural_world import choose_device
@@ -75,9 +79,30 @@ class EvalConfig:
     walked_frames: int = 400
     """Frames of each of them, at most."""
 
+    modes: bool = False
+    """Whether the quality modes are compared too; for an isle they always are."""
+
+    prompts: Path | None = None
+    """A file of prompts to measure, for a pack that was learnt from isle."""
+
     judges: JudgesConfig = field(default_factory=JudgesConfig)
     fidelity: fidelity.FidelityConfig = field(default_factory=fidelity.FidelityConfig)
     drift: drift.DriftConfig = field(default_factory=drift.DriftConfig)
+    isle: IsleMeasuresConfig = field(default_factory=IsleMeasuresConfig)
+    mode: ModesConfig = field(default_factory=ModesConfig)
+
+    def for_isle(self) -> EvalConfig:
+        """The same with fewer episodes and dreams of what is measured of any pack: much else is measured of an isle."""
+        few = self.fidelity
+        fewer = replace(
+            few,
+            windows=min(few.windows, 64),
+            far_windows=min(few.far_windows, 16),
+            shuffled=min(few.shuffled, 20),
+            codec_frames=min(few.codec_frames, 200),
+            action_triples=min(few.action_triples, 500),
+        )
+        return replace(self, seeds=self.seeds[:12], judge_seeds=min(self.judge_seeds, 16), fidelity=fewer)
 
     def quick(self) -> EvalConfig:
         """The same, small: to see that everything runs. Its figures are rough."""
@@ -94,6 +119,8 @@ class EvalConfig:
                 self.fidelity, windows=12, far_windows=6, shuffled=12, codec_frames=64, action_triples=200
             ),
             drift=replace(self.drift, frames=200, sessions=2, windows=4, every=10, real_triples=100),
+            isle=self.isle.quick(),
+            mode=replace(self.mode, windows=8, timed_frames=12, timed_s=2.0),
         )
 
 
@@ -102,7 +129,16 @@ def evaluate(config: EvalConfig, display: Display) -> dict[str, Any]:
 
     Raises InhabitError when there is no real play to measure on, or it is of another world.
     """
+    wanted = None if config.prompts is None else read_prompts(config.prompts)
     pack = load_pack(config.pack)
+    isle = is_isle(pack)
+    if wanted and not (isle and pack.dynamics.config.text):
+        raise InhabitError(
+            f"Expected a pack that learnt isle with words, got {pack.file.info.name!r} of {pack.file.source!r} - at "
+            f"--prompts; its prompts cannot be judged"
+        )
+    if isle:
+        config = config.for_isle()
     steps = config.steps or pack.file.steps
     if steps not in STEPS:
         raise InhabitError(f"Expected steps to be one of {STEPS}, got {steps} - at --steps")
@@ -120,10 +156,33 @@ def evaluate(config: EvalConfig, display: Display) -> dict[str, Any]:
         "steps": steps,
         "seeds": real.seeds,
     }
-    report |= _measure(config, engine, real, judges, steps, clock)
+    report |= _measure(config, engine, real, judges, steps, clock, isle=isle)
+    if isle or config.modes:
+        with clock.stage("quality modes"):
+            detector = judges.detector
+            latents = encode_all(engine.autoencoder, real.test, engine.device)
+            report["modes"] = measure_modes(engine, pack.starts, real.test, latents, detector, config.mode)
+    if isle:
+        info = pack.file.info
+        report |= measure_isle(
+            EngineDreamer(engine, steps=steps),
+            config.isle,
+            clock,
+            size=(info.width, info.height),
+            device=device,
+            cache=config.cache,
+            listens=engine.listens,
+            wanted=wanted,
+            out=config.out,
+        )
     report["machine"] = machine(str(device))
     report["seconds"] = clock.seconds
     return tidy(report)
+
+
+def is_isle(pack: Pack) -> bool:
+    """Whether a pack was learnt from the simulator isle."""
+    return pack.file.source.partition(":")[0] == "isle"
 
 
 def write_quality(folder: Path, report: Mapping[str, Any]) -> None:
@@ -161,7 +220,14 @@ def _reality(config: EvalConfig, pack: Pack, clock: Stages) -> Reality:
 
 
 def _measure(
-    config: EvalConfig, engine: Engine, real: Reality, judges: Judges, steps: int, clock: Stages
+    config: EvalConfig,
+    engine: Engine,
+    real: Reality,
+    judges: Judges,
+    steps: int,
+    clock: Stages,
+    *,
+    isle: bool,
 ) -> dict[str, Any]:
     footage, detector = real.test, judges.detector
     report: dict[str, Any] = {}
@@ -174,9 +240,18 @@ def _measure(
         report["dreams"] = {"near": len(dreams.near.rows), "far": len(dreams.far.rows)}
         if detector is not None:
             report["objects"] = {**fidelity.measure_objects(dreams.near, footage, detector), **ceilings}
+            if isle:
+                at = max(report["objects"]["recall"])
+                kinds = fidelity.measure_kinds(dreams.near, footage, detector, at)
+                report["objects"] |= {"kinds": kinds, "kinds_after_frames": at}
     with clock.stage("actions"):
         actions = fidelity.measure_actions(engine, dreams, footage, judges.inverse_dynamics, config.fidelity)
         report |= {"action_fidelity": actions.pop("ratio"), "actions": actions}
+    if isle:  # it gives no rewards, nothing ends, and its long dream is held against the simulator's
+        if config.out is not None:
+            plots.draw_horizon(tidy(report), config.out / "horizon.png")
+            plots.draw_dreams(dreams.far, footage, config.out / "dreams.png")
+        return report
     with clock.stage("rewards and endings"):
         readings = read_heads(
             engine, footage, latents, steps=steps, episodes=config.walked_episodes, most_frames=config.walked_frames

@@ -15,7 +15,7 @@ import numpy as np
 from torch import Tensor
 
 from inhabit.worldmodel.engine import Engine
-from inhabit.worldmodel.evaluate.detector import Detector, Score, measure
+from inhabit.worldmodel.evaluate.detector import Detector, Score, detect_all, match, measure, total
 from inhabit.worldmodel.evaluate.inverse_dynamics import (
     OFFSETS,
     Accuracy,
@@ -105,7 +105,7 @@ def measure_pictures(dreams: Dreams, footage: Footage) -> dict[str, Any]:
     one. `skill_interval` holds 90 % of a bootstrap over dreams; `curve` has every frame, of the near dreams as far as
     they go.
     """
-    near, far = _errors(dreams.near, footage), _errors(dreams.far, footage)
+    near, far = errors_of(dreams.near, footage), errors_of(dreams.far, footage)
     split = near[0].shape[1]
 
     def over_frames(figure: Callable[[np.ndarray, np.ndarray], Figure]) -> list[Figure]:
@@ -159,6 +159,18 @@ def measure_objects(dreams: Rollout, footage: Footage, detector: Detector) -> di
         "copy_recall": {h: copies[h].recall for h in at},
         "present": {h: scores[h].present for h in at},
     }
+
+
+def measure_kinds(dreams: Rollout, footage: Footage, detector: Detector, horizon: int) -> dict[str, dict[str, float]]:
+    """Recall and precision of each name by itself after `horizon` frames; `present` is how many there were."""
+    rows = dreams.rows[:, horizon - 1]
+    found = detect_all(detector, dreams.dreamt[:, horizon - 1])
+    kinds = {}
+    for number, name in enumerate(footage.names):
+        pairs = zip(found, (footage.boxes_of(int(row)) for row in rows), strict=True)
+        score = total(match([f for f in seen if f[1] == number], true[true[:, 0] == number]) for seen, true in pairs)
+        kinds[name] = {"recall": score.recall, "precision": score.precision, "present": score.present}
+    return kinds
 
 
 def measure_actions(
@@ -239,7 +251,7 @@ def _accuracy(judge: InverseDynamics, triples: np.ndarray, footage: Footage, row
     return balanced_accuracy(said, held_buttons(footage.actions[rows], footage.meta.world.actions), judge.names)
 
 
-def _errors(dreams: Rollout, footage: Footage) -> tuple[np.ndarray, np.ndarray]:
+def errors_of(dreams: Rollout, footage: Footage) -> tuple[np.ndarray, np.ndarray]:
     """Mean squared errors of dreaming and of copying. Two of (b, n) float64, 8-bit steps squared."""
     sessions, frames = dreams.rows.shape
     errors, floors = np.empty((sessions, frames)), np.empty((sessions, frames))

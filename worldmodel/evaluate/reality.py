@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -120,7 +120,19 @@ def take(footage: Footage, keep: np.ndarray, *, names: tuple[str, ...] | None = 
     row_of = np.cumsum(keep) - 1
     boxes = np.column_stack([row_of[boxes[:, 0]], number[boxes[:, 1]], boxes[:, 2:]]) if len(boxes) else boxes
     columns = {name: getattr(footage, name)[keep] for name in _COLUMNS}
-    return Footage(meta=footage.meta, boxes=boxes[boxes[:, 1] >= 0], names=names, **columns)
+    said = {"texts": footage.texts, "text_of": None if footage.text_of is None else footage.text_of[keep]}
+    pose = None if footage.pose is None else footage.pose[keep]
+    return Footage(meta=footage.meta, boxes=boxes[boxes[:, 1] >= 0], names=names, pose=pose, **said, **columns)
+
+
+def plainly_named(footage: Footage) -> Footage:
+    """The same footage with what stands before a colon as the objects' names: "tower:red" is a tower."""
+    kinds = [name.partition(":")[0] for name in footage.names]
+    names = tuple(dict.fromkeys(kinds))
+    boxes = footage.boxes.copy()
+    if len(boxes):
+        boxes[:, 1] = np.array([names.index(kind) for kind in kinds])[boxes[:, 1]]
+    return replace(footage, boxes=boxes, names=names)
 
 
 def hold(footage: Footage, held: np.ndarray) -> Footage:
@@ -147,6 +159,7 @@ _COLUMNS = ("frames", "actions", "rewards", "terminated", "first", "seeds")
 
 
 def _reality(test: Footage, judges: Footage, info: WorldInfo, seeds: dict[str, Any]) -> Reality:
+    test, judges = plainly_named(test), plainly_named(judges)
     for footage in (test, judges):
         check_fits(footage, info, footage.meta.source)
     test = take(test, np.ones(len(test), bool), names=judges.names)  # the judges count names in their own order
