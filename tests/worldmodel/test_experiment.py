@@ -189,8 +189,8 @@ def test_the_experiment_runs_from_end_to_end_and_goes_on_where_it_stopped(tmp_pa
     from inhabit.worldmodel.train.display import Display
 
     config = replace(
-        take_cover("smoke", tmp_path, workers=2), episodes=8, collect_episodes=2, world_minutes=0.3,
-        refine_minutes=0.15, test_episodes=2, checkpoints=1, ppo=PPOConfig(steps=256, envs=8, length=16, parts=2),
+        take_cover("smoke", tmp_path, workers=2), episodes=8, collect_episodes=2, world_minutes=0.2,
+        refine_minutes=0.1, test_episodes=2, checkpoints=1, ppo=PPOConfig(steps=256, envs=8, length=16, parts=2),
     )  # fmt: skip
     report = TakeCover(config, make_dreams, Display()).run()
     for path in (("random", "mean_tics"), ("dream", "1", "mean_tics"), ("dream", "1", "ci95"), ("real", "mean_tics"),
