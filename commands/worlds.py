@@ -88,6 +88,8 @@ def _quality(header: PackHeader) -> dict[str, Any]:
         "action_accuracy": actions.get("dreamt"),
         "drift": measured.get("drift"),
     }
+    if isinstance(figures["drift"], Mapping):  # an isle's: in decibels, at a first and at a last frame
+        figures["drift"] = None
     return {name: value for name, value in figures.items() if value is not None}
 
 

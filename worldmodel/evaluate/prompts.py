@@ -25,7 +25,7 @@ from inhabit.worldmodel.worlds.isle.attributes import (
     sample,
     vary,
 )  # fmt: skip
-from inhabit.worldmodel.worlds.isle.captions import caption, parse
+from inhabit.worldmodel.worlds.isle.captions import caption, granted, parse
 from inhabit.worldmodel.worlds.isle.motion import ACTIONS
 from inhabit.worldmodel.worlds.isle.record import complete
 
@@ -100,6 +100,7 @@ def cases_of(kind: str, count: int, *, seed: int = 0) -> list[Case]:
         else:
             after = _held_out(rng) if kind == "held_out" else sample(rng)
             text = complete(after, rng)
+        after = granted(before, parse(text))  # a landmark that is not named stays as it was
         cases.append(Case(seed=5_000_000 + 1000 * seed + len(cases), before=before, after=after, text=text))
     return cases
 

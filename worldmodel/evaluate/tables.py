@@ -28,7 +28,7 @@ class Options:
     reports: tyro.conf.Positional[tuple[Path, ...]]
     """JSON files that `inhabit eval --report` and `inhabit bench --report` wrote."""
 
-    pages: tuple[Path, ...] = (Path("docs/performance.md"), Path("README.md"))
+    pages: tuple[Path, ...] = (Path("docs/performance.md"), Path("docs/quality.md"), Path("README.md"))
     """Markdown files with marks."""
 
     check: bool = False
@@ -90,7 +90,7 @@ def figures(reports: Sequence[Report]) -> str:
         growth = report["growth"]
         rows.append((f"frame {growth['frames']:,} against frame 100",
                      f"{_number(growth['frame_time_ratio'], 2)} times as long"))  # fmt: skip
-    for report in _kind(reports, "skill")[:1]:
+    for report in _kind(reports, "long_run")[:1]:
         actions = report["actions"]
         rows.append(("skill after 16 frames (0 a still picture, 1 perfect)", _number(report["skill"].get("16"))))
         rows.append(("actions read off the dream / off the real game",
@@ -167,6 +167,7 @@ def heads(reports: Sequence[Report]) -> str:
         )
         for report in _kind(reports, "skill")
         for kind in ("reward", "termination")
+        if kind in report
     ]
     return _table(("pack", "K", "event", "events", "precision", "recall"), rows) if rows else ""
 
@@ -217,6 +218,93 @@ def clients(reports: Sequence[Report]) -> str:
     return _table(head, rows) if rows else ""
 
 
+def prompts(reports: Sequence[Report]) -> str:
+    """Whether a world does what words say."""
+    rows = []
+    for report in _kind(reports, "prompt"):
+        told = report["prompt"]
+        for name in ("start", "switch", "held_out", "rest_kept"):
+            others = (told[who].get(name) for who in ("no_prompt", "copy", "simulator"))
+            rows.append((*_who(report), name, _ranged(told, name), *(_number(value) for value in others)))
+        rows.append((*_who(report), "frames_to_show", _ranged(told, "frames_to_show", 0), "-", "-", "-"))
+    head = ("pack", "K", "measure", "figure (95 %)", "no prompt", "copy", "simulator")
+    return _table(head, rows) if rows else ""
+
+
+def revisits(reports: Sequence[Report]) -> str:
+    """What is still there when one comes back."""
+    rows = [
+        (
+            *_who(report),
+            away,
+            _ranged(figures, "psnr_db", 1),
+            _ranged(figures, "gain_db", 1),
+            *(_number(figures[name], 1) for name in ("no_memory_psnr_db", "copy_psnr_db", "codec_psnr_db")),
+        )
+        for report in _kind(reports, "revisit")
+        for away, figures in report["revisit"].items()
+    ]
+    head = ("pack", "K", "frames away", "PSNR dB (95 %)", "gained by memory dB", "without memory", "copy", "codec")
+    return _table(head, rows) if rows else ""
+
+
+def senses(reports: Sequence[Report]) -> str:
+    """Sound and the thrown ball."""
+    rows = []
+    for report in _kind(reports, "physics"):
+        who, ball = _who(report), report["physics"]
+        if "sound" in report:
+            sound = report["sound"]
+            rows.append((*who, "sound.f1", _ranged(sound, "f1"), _number(sound["copy"]["f1"]),
+                         _number(sound["codec"]["f1"]), _number(sound["simulator"]["f1"])))  # fmt: skip
+            rows.append((*who, "sound.offset_frames", _ranged(sound, "offset_frames", 0), "-", "-", "-"))
+            rows.append((*who, "sound.level_db", _ranged(sound, "level_db", 1), _number(sound["copy"]["level_db"], 1),
+                         _number(sound["codec"]["level_db"], 1), "0.0"))  # fmt: skip
+        rows.append((*who, "physics.path_error, px", _ranged(ball, "path_error", 1),
+                     *(_number(ball[name], 1) for name in ("copy", "codec", "simulator"))))  # fmt: skip
+    head = ("pack", "K", "measure", "figure (95 %)", "copy", "codec", "simulator")
+    return _table(head, rows) if rows else ""
+
+
+def endurance(reports: Sequence[Report]) -> str:
+    """Dreams of thousands of frames beside the simulator's."""
+    rows = []
+    for report in _kind(reports, "revisit"):
+        drift = report["drift"]
+        for name in (name for name in drift["psnr_like"] if name != "ci95"):
+            others = (drift[who][name] for who in ("elsewhere", "still"))
+            rows.append((*_who(report), name, _ranged(drift["psnr_like"], name, 1),
+                         *(_number(value, 1) for value in others), _ranged(drift["obedience"], name),
+                         _number(drift["obedience_simulator"][name])))  # fmt: skip
+    head = ("pack", "K", "frame", "psnr_like dB (95 %)", "another island", "still", "obedience (95 %)", "simulator")
+    return _table(head, rows) if rows else ""
+
+
+def kinds(reports: Sequence[Report]) -> str:
+    """Objects of each kind, found in dreams."""
+    rows = [
+        (*_who(report), name, str(report["objects"]["kinds_after_frames"]), _number(figures["recall"]),
+         _number(figures["precision"]), str(figures["present"]))
+        for report in _kind(reports, "objects")
+        for name, figures in report["objects"].get("kinds", {}).items()
+    ]  # fmt: skip
+    head = ("pack", "K", "objects", "after frames", "recall", "precision", "present")
+    return _table(head, rows) if rows else ""
+
+
+def modes(reports: Sequence[Report]) -> str:
+    """What sampling steps give and cost."""
+    rows = []
+    for report in _kind(reports, "modes"):
+        for name, mode in report["modes"].items():
+            each = [mode.get(what, {}) for what in ("skill", "object_recall")]
+            figures = [_number(part.get("16")) for part in each] + [_number(part.get("4")) for part in each]
+            rows.append((report["pack"]["name"], name, str(mode["steps"]), _number(mode["fps"], 1), *figures,
+                         _place(report)))  # fmt: skip
+    head = ("pack", "mode", "K", "fps", "skill 16", "object recall 16", "skill 4", "object recall 4", "on")
+    return _table(head, rows) if rows else ""
+
+
 def machines(reports: Sequence[Report]) -> str:
     """The machines that figures were measured on."""
     return "\n".join(_machines(reports))
@@ -229,6 +317,12 @@ TABLES: dict[str, Callable[[Sequence[Report]], str]] = {
     "heads": heads,
     "engines": engines,
     "clients": clients,
+    "prompts": prompts,
+    "revisits": revisits,
+    "senses": senses,
+    "endurance": endurance,
+    "kinds": kinds,
+    "modes": modes,
     "machines": machines,
 }
 
@@ -258,6 +352,11 @@ def _machines(reports: Sequence[Report]) -> list[str]:
         line += f", torch {m['torch']}." if "torch" in m else "."
         said += [line] if line not in said else []
     return said
+
+
+def _ranged(figures: Mapping[str, Any], name: str, digits: int = 2) -> str:
+    low, high = figures["ci95"][name]
+    return f"{_number(figures[name], digits)} ({_number(low, digits)} to {_number(high, digits)})"
 
 
 def _number(value: float | None, digits: int = 2) -> str:
