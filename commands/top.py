@@ -19,6 +19,7 @@ MEASURES = {
     "response": "input to frame", "step": "world", "first_response": "first frame",
 }  # fmt: skip
 SPANS = {"now": "10s", "5min": "5min"}
+PERCENTS = ("p50", "p95", "p99")
 COUNTS = (
     "sessions_now", "places", "places_free", "queue", "rooms", "sessions", "resumed", "frames_sent", "frames_skipped",
     "dropped_messages", "set_backs", "failures", "refused", "restarts",
@@ -62,9 +63,10 @@ def table(told: Figures) -> Group:
     from rich.table import Table
 
     figures = told.figures
-    times = Table("ms, in the sidecar", *[f"{percent} {span}" for span in SPANS.values() for percent in ("p50", "p95", "p99")])
+    heads = [f"{percent} {span}" for span in SPANS.values() for percent in PERCENTS]
+    times = Table("ms, in the sidecar", *heads)
     for name, title in MEASURES.items():
-        keys = [f"{name}_ms_{percent}_{span}" for span in SPANS for percent in ("p50", "p95", "p99")]
+        keys = [f"{name}_ms_{percent}_{span}" for span in SPANS for percent in PERCENTS]
         times.add_row(title, *[f"{figures[key]:.1f}" if key in figures else "-" for key in keys])
     counts = "  ".join(f"{name.replace('_', ' ')} [bold]{figures.get(name, 0):g}[/]" for name in COUNTS)
     sessions = Table("session", "client", "world", "mode", "state", "epoch", "made", "sent", "late", "age s")
