@@ -138,7 +138,8 @@ def _create(minari: Any, dataset_id: str, buffers: list[Any], meta: Meta) -> Any
     size = world.actions.size
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*(eval_env|env_spec)")  # a recording is of no Gymnasium environment
+            # a recording is of no Gymnasium environment
+            warnings.filterwarnings("ignore", message=".*(eval_env|env_spec)")
             return minari.create_dataset_from_buffers(
                 dataset_id,
                 buffers,
