@@ -36,7 +36,7 @@ IN_VIEW = 0.004
 class AttributeJudgeConfig:
     """How the judge learns."""
 
-    frames: int = 2400
+    frames: int = 2000
     """Frames that are drawn for it."""
 
     steps: int = 320
@@ -242,7 +242,7 @@ def _learn(judge: AttributeJudge, lesson: Lesson, config: AttributeJudgeConfig, 
     rng = np.random.default_rng(0)
     optimizer = torch.optim.AdamW(judge.parameters(), config.rate, betas=(0.9, 0.95), weight_decay=0.01)
     budget, threads = Budget(seconds=config.most_seconds, clock=time.process_time), Threads(device)
-    rarer = torch.tensor([1.0] + [3.0] * len(LANDMARKS), device=device)  # most cells show none
+    rarer = torch.tensor([1.0] + [1.5] * len(LANDMARKS), device=device)  # most cells show none
     names = list(VALUES)
     colour_columns = torch.tensor([names.index(f"{kind}_colour") for kind in LANDMARKS])
     for step in range(config.steps):
@@ -258,7 +258,7 @@ def _learn(judge: AttributeJudge, lesson: Lesson, config: AttributeJudgeConfig, 
             pixels, things = pixels.flip(-1), things.flip(-1)
         scene, kinds, colours, _ = judge(pixels)
         loss = sum(F.cross_entropy(scene[name], goal[:, names.index(name)].to(device)) for name in SCENE)
-        loss = loss + 3 * F.cross_entropy(kinds, things, rarer)
+        loss = loss + 6 * F.cross_entropy(kinds, things, rarer)
         shades = goal[:, colour_columns].to(device)  # (b, kinds)
         wanted = torch.gather(shades, 1, (things - 1).clamp(min=0).flatten(1)).view_as(things)
         each = F.cross_entropy(colours, wanted, reduction="none") * (things > 0)
