@@ -16,9 +16,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from inhabit.worldmodel.engine import ENDING_WEIGHT
-from inhabit.worldmodel.omni.dynamics import K_MAX, Dynamics, Prediction, two_hot
+from inhabit.worldmodel.omni.dynamics import CONTEXT_LEVEL, K_MAX, Dynamics, Prediction, two_hot
 from inhabit.worldmodel.train.forcing import Eyes, Forcing, ForcingConfig, Lesson
 from inhabit.worldmodel.train.latents import Latents
+from inhabit.worldmodel.train.looks import Looks
 from inhabit.worldmodel.train.schedule import Average, Budget, Threads, learning_rate, precision
 
 
@@ -61,6 +62,12 @@ class DynamicsTraining:
     forcing: ForcingConfig = field(default_factory=ForcingConfig)
     """What the network is shown, and how often."""
 
+    looks_frames: int = 16
+    """Predictions of each step that are decoded and looked at, of frames with objects, where a detector was trained."""
+
+    looks_weight: float = 0.1
+    """Weight of how they look beside the video's loss."""
+
     sound_weight: float = 0.3
     """Weight of the sound's loss beside the video's."""
 
@@ -80,13 +87,14 @@ class DynamicsTrainer:
         config: DynamicsTraining,
         *,
         eyes: Eyes | None = None,
+        looks: Looks | None = None,
         seed: int = 0,
     ):
         self.config = config
         self.network = network.to(device).train()
         self.average = Average(network, config.average)
         self.step = 0
-        self._data = data
+        self._data, self._looks = data, looks
         self.forcing = Forcing(
             network,
             data,
@@ -132,8 +140,9 @@ class DynamicsTrainer:
             prediction = self.network(lesson.block)
         losses = self._losses(prediction, lesson)
         loss = losses["video"] + self.config.head_weight * (losses["reward"] + losses["ending"])
-        if "sound" in losses:
-            loss = loss + self.config.sound_weight * losses["sound"]
+        for name, weight in (("sound", self.config.sound_weight), ("looks", self.config.looks_weight)):
+            if name in losses:
+                loss = loss + weight * losses[name]
         self.network.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
@@ -152,11 +161,24 @@ class DynamicsTrainer:
         if prediction.sound is not None and target.sound is not None:
             sound = (prediction.sound.float() - target.sound).square().mean(2) * self._loudness(rows)
             losses["sound"] = (sound * ramp).mean() / ramp.mean()
+        if self._looks is not None and (seen := self._looked_at(lesson)) is not None:
+            with precision(self._device):
+                care = self._data.care[rows][seen].float()
+                losses["looks"] = self._looks(prediction.clean[seen], target.video[seen], care)
         rewards, ended = self._data.rewards[rows], self._data.ended[rows]
         reward = F.cross_entropy(prediction.reward_logits.flatten(0, 1), two_hot(rewards).flatten(0, 1))
         pressure = torch.full((), ENDING_WEIGHT, device=self._device)
         ending = F.binary_cross_entropy_with_logits(prediction.ending_logit, ended, pos_weight=pressure)
         return losses | {"reward": reward, "ending": ending}
+
+    def _looked_at(self, lesson: Lesson) -> tuple[Tensor, Tensor] | None:
+        """Some frames with objects that had to be thought up: (k,) rows and (k,) frames of the lesson."""
+        busy = self._data.care[lesson.rows].flatten(2).any(2) & (lesson.block.level < CONTEXT_LEVEL - 2)
+        chosen = busy.nonzero()
+        if not len(chosen):
+            return None
+        chosen = chosen[torch.randperm(len(chosen), device=chosen.device)[: self.config.looks_frames]]
+        return chosen[:, 0], chosen[:, 1]
 
     def _loudness(self, rows: Tensor) -> Tensor:
         """How much each frame's sound counts, (b, t), one on average: silence is easy and there is much of it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 import time
 from collections.abc import Callable, Mapping
@@ -32,6 +33,7 @@ from inhabit.worldmodel.train.dynamics import DynamicsTrainer
 from inhabit.worldmodel.train.footage import Footage, load_footage
 from inhabit.worldmodel.train.forcing import Eyes
 from inhabit.worldmodel.train.latents import gather_latents
+from inhabit.worldmodel.train.looks import Looks
 from inhabit.worldmodel.train.memory import pictures_for, recall_all, train_recall, usual_length
 from inhabit.worldmodel.train.motion import MotionTraining, carry_all, recent_actions, train_motion
 from inhabit.worldmodel.train.presets import Preset, preset_for
@@ -104,7 +106,7 @@ class Learner:
             autoencoder = self._train_codec(autoencoder, seed=share)
             sheet = self.run.folder / "sheets" / "codec.png"
             figures = check_codec(autoencoder, self.footage, detector, self.device, sheet)
-            self.run.progress.codec = figures
+            self.run.progress.codec = {name: value for name, value in figures.items() if math.isfinite(value)}
             self.run.progress.codec_passed = figures.get("object_recall", 1.0) >= self.config.gate
             self.run.save()
             self.display.say("codec: " + ", ".join(f"{name} {value:.3f}" for name, value in figures.items()))
@@ -344,8 +346,9 @@ class Learner:
             loudness=self.track.loudness if self.track else None,
         )
         eyes = Eyes(autoencoder=world.autoencoder, motion=world.motion) if world.motion else None
+        looks = Looks(world.autoencoder, world.detector) if world.detector else None
         seed = self.run.progress.dynamics_steps
-        return DynamicsTrainer(network, data, starts, self.device, training, eyes=eyes, seed=seed)
+        return DynamicsTrainer(network, data, starts, self.device, training, eyes=eyes, looks=looks, seed=seed)
 
     def _check(self, world: Material, average: Dynamics) -> None:
         sheet = self.run.folder / "sheets" / f"dream-{self.run.progress.dynamics_steps:07d}.png"
