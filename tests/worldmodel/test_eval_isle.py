@@ -93,6 +93,7 @@ def test_a_dream_by_the_simulator_is_what_happens():
     assert np.array_equal(film.sound, real.film.sound)
 
 
+@pytest.mark.slow
 def test_the_judge_reads_the_scene(judge):
     lesson = draw_lesson(96, size=SIZE, seed=99)
     reading, names = read(judge, lesson.pixels.numpy()), list(VALUES)
@@ -136,6 +137,7 @@ def test_turning_away_and_back_leads_home():
         assert torch.allclose(real.state.look, opening.state.look, atol=0.01)
 
 
+@pytest.mark.slow
 def test_coming_back_is_perfect_in_the_simulator_and_memory_gains_what_forgetting_costs():
     config = RevisitConfig(away_frames=(16,), islands=3)
     report, _ = measure_revisit(SimulatorDreamer((32, 32)), config, size=(32, 32))
@@ -170,6 +172,7 @@ def test_events_pair_with_events_of_their_kind_within_reach():
     assert scored.f1 == pytest.approx(2 / 5)
 
 
+@pytest.mark.slow
 def test_the_simulators_ball_is_followed_and_a_ball_that_stays_is_far_off():
     report, _ = measure_ball(SimulatorDreamer((96, 96)), BallConfig(throws=4), size=(96, 96))
     assert report["throws"] == 4
@@ -187,7 +190,8 @@ def test_a_long_dream_by_the_simulator_does_not_drift(judge):
     assert report["elsewhere"]["256"] < 30
     assert report["still"]["256"] < 30
     assert report["obedience"]["256"] == report["obedience_simulator"]["256"]
-    assert np.array_equal(*map(np.stack, rows))
+    dreamt, simulated = rows
+    assert np.array_equal(np.stack(dreamt), np.stack(simulated))
     deaf, _ = measure_endurance(Deaf(SIZE), judge, config, size=SIZE)
     assert deaf["psnr_like"]["256"] < 30
 
