@@ -1,8 +1,8 @@
 """One agent in two worlds: it has learnt in the dream alone, and plays there (left) and in Doom (right) side by side.
 
-inhabit experiment take-cover                                    first: makes the world and the agents
-python -m inhabit.demos.dream_agent runs/take-cover              a window
-python -m inhabit.demos.dream_agent runs/take-cover clip.mp4     no window: twenty seconds of it as a clip and a page
+inhabit experiment take-cover                                       first: makes the world and the agents
+python -m inhabit.demos.dream_agent runs/take-cover                 a window
+python -m inhabit.demos.dream_agent runs/take-cover --headless --seconds 20 --out agent.mp4
 """
 
 from __future__ import annotations
