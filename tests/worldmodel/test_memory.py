@@ -263,6 +263,17 @@ def test_who_looks_up_finds_the_middle_of_the_view_above_in_the_old_picture():
     assert float(where[SIDE // 2, 1]) == pytest.approx(-math.tan(math.radians(20)), abs=0.03)
 
 
+def test_a_smaller_view_is_the_middle_of_the_usual_one():
+    """Half as wide and as high: who turns by a little finds the same pixels as in the middle of the whole."""
+    there, here = torch.zeros(1, 5), torch.tensor([[0.3, 0.1, 0.2, 0.2, 0.1]])
+    network = Recall(RecallConfig(latent_channels=8, grid=(4, 4), width=8, blocks=1))
+    with torch.no_grad():
+        whole, _ = network.find(torch.full((1, 1, 4, 4), 0.4), there, here, (SIDE, SIDE))
+        half, _ = network.find(torch.full((1, 1, 2, 2), 0.4), there, here, (SIDE // 2, SIDE // 2))
+    quarter = slice(SIDE // 4, SIDE - SIDE // 4)
+    torch.testing.assert_close(half / 2, whole[:, quarter, quarter])
+
+
 def test_who_steps_aside_finds_near_things_moved_and_far_ones_in_their_place():
     network = Recall(RecallConfig(latent_channels=8, width=8, blocks=1))
     stepped = [1.0, 0.0, 0.0, 0.0, 0.0]  # one unit to the east, looking north

@@ -13,7 +13,7 @@ from inhabit.bridge.controls import Controls
 from inhabit.bridge.errors import InhabitError
 from inhabit.bridge.toy import ToyWorld
 from inhabit.worldmodel.omni.dynamics import K_MAX, Block, Dynamics, Prediction, reward_values, two_hot
-from inhabit.worldmodel.omni.motion import carry
+from inhabit.worldmodel.omni.motion import carry, place_of
 from inhabit.worldmodel.recordings import Recorder
 from inhabit.worldmodel.train.dynamics import DynamicsTrainer, DynamicsTraining
 from inhabit.worldmodel.train.footage import load_footage, object_weight
@@ -147,6 +147,30 @@ def test_in_a_dream_motion_carries_the_networks_own_frames(small_pack):
     before = dreamt.previous[row, frame - 1][None] if frame else torch.zeros_like(seen)
     moved, _ = carry(small_pack.motion, small_pack.autoencoder, pixels, seen, before, torch.zeros(1, 4, 3))
     torch.testing.assert_close(dreamt.carried[row, frame], moved[0], atol=2e-5, rtol=1e-4)
+
+
+def test_a_smaller_window_shows_the_middle_of_the_frames_and_is_learnt_from(small_pack):
+    trainer = trainer_of(small_pack, forcing=ForcingConfig(cut_share=1.0))
+    whole, shapes = trainer._data, set()
+    for _ in range(20):
+        lesson = trainer.forcing.draw(0.9)
+        rows, columns = lesson.real.video.shape[-2:]
+        top, left = (4 - rows) // 2, (4 - columns) // 2
+        assert torch.equal(
+            lesson.real.video, whole.z[lesson.rows][..., top : top + rows, left : left + columns].float()
+        )
+        assert lesson.block.noised.shape == lesson.real.video.shape
+        shapes.add((rows, columns))
+    assert shapes == {(rows, columns) for rows in (2, 4) for columns in (2, 4)}
+    assert math.isfinite(sum(trainer.take_step(0.9).values()))
+
+
+def test_the_middle_of_a_view_is_its_middle_at_every_size():
+    usual = place_of(torch.zeros(1, 1, 8, 8), (8, 8))
+    assert torch.equal(usual, place_of(torch.zeros(1, 1, 8, 8), None))
+    assert float(usual.max()) == 1
+    torch.testing.assert_close(place_of(torch.zeros(1, 1, 4, 6), (8, 8)), usual[:, 2:6, 1:7])
+    torch.testing.assert_close(place_of(torch.zeros(1, 1, 10, 8), (8, 8))[:, 1:9], usual)
 
 
 def test_rewards_survive_two_hot():

@@ -30,6 +30,9 @@ class RecallConfig:
     latent_channels: int = 16
     """Channels of the codec's latents."""
 
+    grid: tuple[int, int] | None = None
+    """Latent rows and columns that are trained most; None for those of each picture."""
+
     width: int = 48
     """Channels of the convolutions."""
 
@@ -55,7 +58,7 @@ class Recall(nn.Module):
         assert self.out.bias is not None
         nn.init.constant_(self.out.bias, -2.0)  # at first everything is some way off
         self.zoom = nn.Parameter(torch.zeros(()))
-        """Logarithm of the focal length in halves of the picture's width; 0 is a view of 90 degrees."""
+        """Logarithm of the focal length in halves of the usual width; 0 is a view of 90 degrees."""
         self.register_buffer("unit", torch.ones(()))
         """The length that is 1 to the network, in the world's own: what one walks in about a second."""
 
@@ -71,7 +74,9 @@ class Recall(nn.Module):
         """
         b, _, h, w = view.shape
         stance = torch.stack([pose[:, 1] / self.unit, pose[:, 4]], 1).to(view.dtype)
-        hints = torch.cat([place_of(view).expand(b, -1, -1, -1), stance[..., None, None].expand(-1, -1, h, w)], 1)
+        hints = torch.cat(
+            [place_of(view, self.config.grid).expand(b, -1, -1, -1), stance[..., None, None].expand(-1, -1, h, w)], 1
+        )
         x = self.join(torch.cat([view, hints], 1).contiguous(memory_format=torch.channels_last))
         out = self.out(F.silu(self.blocks(x))).float()
         return F.softplus(F.pixel_shuffle(out, self.config.fineness))
@@ -80,7 +85,7 @@ class Recall(nn.Module):
         """Where a view's pixels lie in a picture.
 
         Args:
-            nearness: (b, 1, rows, columns) of the view, any resolution.
+            nearness: (b, 1, rows, columns) of the view, as nearness() gives it.
             seen: (b, 5) the picture's pose.
             now: (b, 5) the view's pose.
             size: height and width of both, pixels.
@@ -90,9 +95,11 @@ class Recall(nn.Module):
         """
         h, w = size
         near = F.interpolate(nearness, size=size, mode="bilinear", align_corners=False)[:, 0]
-        focal = self.zoom.exp()
-        across = ((torch.arange(w, device=near.device) + 0.5) * (2 / w) - 1) / focal
-        down = (((torch.arange(h, device=near.device) + 0.5) * 2 - h) / w / focal)[:, None]
+        columns = nearness.shape[-1]
+        usual = self.config.grid[1] * self.config.fineness if self.config.grid else columns
+        focal = self.zoom.exp() * (w * usual / columns / 2)  # pixels
+        across = (torch.arange(w, device=near.device) + (0.5 - w / 2)) / focal
+        down = ((torch.arange(h, device=near.device) + (0.5 - h / 2)) / focal)[:, None]
         travel = between(seen, now)[..., None, None]  # (b, 5, 1, 1)
         pitch, pitch_seen = now[:, 4, None, None], seen[:, 4, None, None]
         # from the eye along each pixel: right, up, ahead; then level, then as the old eye stood, then as it looked
@@ -106,8 +113,8 @@ class Recall(nn.Module):
         tilted_up = up * pitch_seen.cos() - ahead * pitch_seen.sin()
         tilted_ahead = ahead * pitch_seen.cos() + up * pitch_seen.sin()
         depth = tilted_ahead.clamp(min=NEAREST)
-        x = right / depth * focal
-        y = -tilted_up / depth * focal * (w / h)
+        x = right / depth * focal * (2 / w)
+        y = -tilted_up / depth * focal * (2 / h)
         inside = (x.abs() < 1) & (y.abs() < 1) & (tilted_ahead > NEAREST)
         return torch.stack([x, y], -1), inside[:, None].float()
 

@@ -222,8 +222,11 @@ class Dynamics(nn.Module):
         row, column = torch.meshgrid(
             torch.arange(rows, device=device), torch.arange(columns, device=device), indexing="ij"
         )
-        # video tokens sit at 1.. so that the tokens without a place, at 0, are at a place of their own
-        place = torch.stack([row.flatten(), column.flatten()]).float() + 1
+        # video tokens sit at 1.. so that the tokens without a place, at 0, are at a place of their own; at another size
+        # the middle of the view stays where it is
+        usual = torch.tensor(self.config.grid, device=device) / self.config.patch
+        moved = (usual - torch.tensor((rows, columns), device=device)) / 2
+        place = torch.stack([row.flatten(), column.flatten()]) + moved[:, None] + 1
         place = nn.functional.pad(place, (2, self.config.other_tokens - 2))
         return space_angles(place[0], place[1], self.config.transformer)
 
@@ -235,6 +238,7 @@ class Stem(nn.Module):
         super().__init__()
         width, pictures = config.detail_width, 2 + (config.motion is not None) + (config.recall is not None)
         known = 2 + (config.recall is not None)
+        self.grid = config.grid
         self.join = nn.Conv2d(pictures * config.latent_channels + known, width, 3, padding=1)
         self.blocks = nn.Sequential(*(ConvBlock(width) for _ in range(config.detail_blocks[0])))
 
@@ -244,7 +248,7 @@ class Stem(nn.Module):
         shape = block.noised.shape[:2]
         pictures = [block.noised, block.previous, block.carried, block.recalled]
         pictures = [picture for picture in pictures if picture is not None]
-        place = place_of(block.noised).expand(*shape, -1, -1, -1)
+        place = place_of(block.noised, self.grid).expand(*shape, -1, -1, -1)
         both = torch.cat([*pictures, place], dim=2).flatten(0, 1).contiguous(memory_format=torch.channels_last)
         return self.blocks(self.join(both)).unflatten(0, shape)
 

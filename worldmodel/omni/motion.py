@@ -26,6 +26,9 @@ class MotionConfig:
     latent_channels: int = 16
     """Channels of the codec's latents."""
 
+    grid: tuple[int, int] | None = None
+    """Latent rows and columns that are trained most; None for those of each picture."""
+
     actions: int = 3
     """Numbers in an action."""
 
@@ -78,7 +81,7 @@ class Motion(nn.Module):
             (b, 5) float32 (see memory.pose), or (b, 0) where none is learnt.
         """
         told = self.actions_in(actions.flatten(1))
-        place = place_of(latents).expand(len(latents), -1, -1, -1)
+        place = place_of(latents, self.config.grid).expand(len(latents), -1, -1, -1)
         x = self.join(torch.cat([latents, before, place], 1).contiguous(memory_format=torch.channels_last))
         for block, tell in zip(self.blocks, self.told, strict=True):
             gain, shift = tell(told)[:, :, None, None].chunk(2, 1)
@@ -126,8 +129,13 @@ def carry(
     return autoencoder.encode(moved.contiguous(memory_format=torch.channels_last)), travel
 
 
-def place_of(like: Tensor) -> Tensor:
-    """Row and column of each latent, -1 to 1. Shape (2, h, w)."""
-    h, w = like.shape[-2:]
-    rows, columns = (torch.linspace(-1, 1, size, device=like.device, dtype=like.dtype) for size in (h, w))
-    return torch.stack(torch.meshgrid(rows, columns, indexing="ij"))
+def place_of(like: Tensor, grid: tuple[int, int] | None) -> Tensor:
+    """Row and column of each latent, -1 to 1 from edge to edge of the usual size. Shape (2, h, w).
+
+    The middle of a view is its middle at every size: a smaller one shows less of the world, a larger one more.
+    """
+    reach = [
+        torch.linspace(-1, 1, size, device=like.device) * ((size - 1) / max(1, usual - 1))
+        for size, usual in zip(like.shape[-2:], grid or like.shape[-2:], strict=True)
+    ]
+    return torch.stack(torch.meshgrid(*reach, indexing="ij")).to(like.dtype)

@@ -44,6 +44,10 @@ class LearnConfig:
     sound_share: float = 0.06
     """Share of the session that the sound codec gets when there is none yet; 0 learns a silent world."""
 
+    cut_share: float = 0.1
+    """Share of the steps that show only the middle of the frames, wider or taller, so that the world also plays at other
+    sizes."""
+
     gate: float = 0.9
     """Object recall that the codec must reach before dynamics is trained (where objects were recorded)."""
 

@@ -153,19 +153,19 @@ class DynamicsTrainer:
         return {name: float(value.detach()) for name, value in losses.items()}
 
     def _losses(self, prediction: Prediction, lesson: Lesson) -> dict[str, Tensor]:
-        rows, target = lesson.rows, lesson.target
+        rows, target, data = lesson.rows, lesson.target, lesson.data
         least = self.config.least_weight
         ramp = least + (1 - least) * lesson.block.level.float() / K_MAX
-        error = (prediction.clean.float() - target.video).square() * self._weight(rows, lesson.real.video)
+        error = (prediction.clean.float() - target.video).square() * self._weight(lesson)
         losses = {"video": (error.mean((2, 3, 4)) * ramp).mean() / ramp.mean()}
         if prediction.sound is not None and target.sound is not None:
             sound = (prediction.sound.float() - target.sound).square().mean(2) * self._loudness(rows)
             losses["sound"] = (sound * ramp).mean() / ramp.mean()
         if self._looks is not None and (seen := self._looked_at(lesson)) is not None:
             with precision(self._device):
-                care = self._data.care[rows][seen].float()
+                care = data.care[rows][seen].float()
                 losses["looks"] = self._looks(prediction.clean[seen], target.video[seen], care)
-        rewards, ended = self._data.rewards[rows], self._data.ended[rows]
+        rewards, ended = data.rewards[rows], data.ended[rows]
         reward = F.cross_entropy(prediction.reward_logits.flatten(0, 1), two_hot(rewards).flatten(0, 1))
         pressure = torch.full((), ENDING_WEIGHT, device=self._device)
         ending = F.binary_cross_entropy_with_logits(prediction.ending_logit, ended, pos_weight=pressure)
@@ -173,7 +173,7 @@ class DynamicsTrainer:
 
     def _looked_at(self, lesson: Lesson) -> tuple[Tensor, Tensor] | None:
         """Some frames with objects that had to be thought up: (k,) rows and (k,) frames of the lesson."""
-        busy = self._data.care[lesson.rows].flatten(2).any(2) & (lesson.block.level < CONTEXT_LEVEL - 2)
+        busy = lesson.data.care[lesson.rows].flatten(2).any(2) & (lesson.block.level < CONTEXT_LEVEL - 2)
         chosen = busy.nonzero()
         if not len(chosen):
             return None
@@ -186,12 +186,13 @@ class DynamicsTrainer:
         weight = 0.2 + self._data.loudness[rows] / self._data.loudness.mean().clamp(min=1e-6)
         return weight / weight.mean()
 
-    def _weight(self, rows: Tensor, clean: Tensor) -> Tensor:
+    def _weight(self, lesson: Lesson) -> Tensor:
         """How much each latent counts, (b, t, 1, h, w), one on average."""
+        clean = lesson.real.video
         change = (clean[:, 1:] - clean[:, :-1]).abs().mean(2, keepdim=True)
         change = torch.cat([change[:, :1], change], dim=1)
         weight = 1 + self.config.change_gain * (change / change.mean().clamp(min=1e-6)).clamp(max=4)
-        weight = weight + self.config.object_gain * self._data.care[rows].float()[:, :, None]
+        weight = weight + self.config.object_gain * lesson.data.care[lesson.rows].float()[:, :, None]
         return weight / weight.mean()
 
 

@@ -59,6 +59,9 @@ class ForcingConfig:
     dream_from: float = 0.3
     """Share of the budget before that begins; 0 when resuming."""
 
+    cut_share: float = 0.0
+    """Share of the steps that show only the middle of the frames, wider or taller than they are."""
+
     silent_share: float = 0.1
     """Share of the rows whose prompt is withheld, so that a world also goes on without one."""
 
@@ -110,6 +113,9 @@ class Lesson:
     real: Clean
     """What really was."""
 
+    data: Latents
+    """The recording, as much of its frames as is shown."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Eyes:
@@ -135,6 +141,7 @@ class Forcing:
         seed: int = 0,
     ):
         self.network, self.data, self.config = network, data, config
+        self._whole = data
         self._starts, self._batch, self._window = starts, batch, window
         self._eyes = eyes
         self._device = starts.device
@@ -142,6 +149,7 @@ class Forcing:
 
     def draw(self, share: float) -> Lesson:
         """The next lesson; `share` of the budget is behind us."""
+        self.data = self._cut()
         rows = self.draw_rows()
         block, real = self.noise(rows)
         target, big = real, torch.zeros_like(block.level, dtype=torch.bool)
@@ -154,7 +162,18 @@ class Forcing:
             target = self.bootstrap_target(block, real, big, count)
         if block.words and share >= self.config.guided_from:
             block, target = self.guide(block, target, big)
-        return Lesson(rows=rows, block=block, target=target, real=real)
+        return Lesson(rows=rows, block=block, target=target, real=real, data=self.data)
+
+    def _cut(self) -> Latents:
+        """The recording, now and then as a smaller window shows it: half to all of the rows and columns."""
+        if not self._chance(self.config.cut_share):
+            return self._whole
+        patch = self.network.config.patch
+        tokens = [side // patch for side in self._whole.z.shape[-2:]]
+        rows, columns = (
+            int(torch.randint((n + 1) // 2, n + 1, (), generator=self._random, device=self._device)) for n in tokens
+        )
+        return self._whole.cut(rows * patch, columns * patch)
 
     def draw_rows(self) -> Tensor:
         """Rows of windows. Shape (b, t)."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -39,6 +39,13 @@ class Latents:
     """(n, latent) float16 sound latents, for a world with sound."""
     loudness: Tensor | None = None
     """(n,) float32 how loud it was."""
+
+    def cut(self, rows: int, columns: int) -> Latents:
+        """The same with only the middle of each frame, as a smaller window shows it. Nothing is copied."""
+        top, left = (self.z.shape[-2] - rows) // 2, (self.z.shape[-1] - columns) // 2
+        parts = {name: getattr(self, name) for name in ("z", "care", "carried", "recalled")}
+        view = (..., slice(top, top + rows), slice(left, left + columns))
+        return replace(self, **{name: part if part is None else part[view] for name, part in parts.items()})
 
 
 def gather_latents(

@@ -300,7 +300,7 @@ class Learner:
         dynamics = replace(preset.dynamics, text=text, sound=sound)
         if dynamics.motion and self.footage.pose is not None and self.config.memory_share:
             motion = replace(dynamics.motion, travels=True)
-            recall = RecallConfig(latent_channels=dynamics.latent_channels)
+            recall = RecallConfig(latent_channels=dynamics.latent_channels, grid=dynamics.grid)
             dynamics = replace(dynamics, motion=motion, recall=recall)
         return replace(preset, dynamics=dynamics)
 
@@ -323,9 +323,10 @@ class Learner:
 
     def _trainer(self, network: Dynamics, world: Material, *, resumed: bool) -> DynamicsTrainer:
         training = self.preset.dynamics_training
+        forcing = training.forcing
         training = replace(
             training,
-            forcing=training.forcing.resumed() if resumed else training.forcing,
+            forcing=replace(forcing.resumed() if resumed else forcing, cut_share=self.config.cut_share),
             decay_from=training.decay_from if self.config.final else 1.0,
         )
         starts = self.footage.training_windows(training.window)
