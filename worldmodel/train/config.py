@@ -45,7 +45,7 @@ class LearnConfig:
     """Share of the session that the sound codec gets when there is none yet; 0 learns a silent world."""
 
     cut_share: float = 0.1
-    """Share of the steps that show only the middle of the frames, wider or taller, so that the world also plays at other
+    """Share of the steps that show only the middle of the frames, wider or taller: the world then also plays at other
     sizes."""
 
     gate: float = 0.9
