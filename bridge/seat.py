@@ -168,12 +168,20 @@ class Seat:
             self._made += 1
         if session is None or session.state != "loading":
             return False
+        self._fit(self._world, session)
         with self._lock:
             session.world_ready(self._world.info, self._clock())
         self._snapshot_due_ns = self._clock() + self._snapshot_every_ns
         if session.revival is not None:
             self._revive(session, self._world, *session.revival)
         return True
+
+    def _fit(self, world: World, session: Sitter) -> None:
+        """An agent's frames and those of a trace must come again to the last bit: no batches for them, see Shelf."""
+        step_alone = getattr(world, "step_alone", None)
+        if step_alone is not None:
+            agent = isinstance(session, Session) and session.mode == "lockstep"
+            step_alone(self._trace is not None or agent)
 
     def _begin_trace(self, session: Sitter | None) -> None:
         """A trace for each sitter, if there is a folder for them."""
@@ -282,6 +290,7 @@ class Seat:
         with self._slow():
             self.close()
             self._world = self._make_world()
+            self._fit(self._world, session)
             self._world.restore(state)
         with self._lock:
             session.set_back(index, f"The world broke and was set back to frame {index}, incident {incident}", now_ns)

@@ -12,7 +12,9 @@ class Shelf:
     """Makes worlds of one kind.
 
     A world may offer `another() -> World`: a further one with a state of its own, that shares all else (the model).
-    Where it does, only the first is opened; the shelf keeps that one's model for as long as it lives.
+    Where it does, only the first is opened; the shelf keeps that one's model for as long as it lives. Worlds that share
+    a model may step in one batch when several are due; one that does offers `step_alone(alone: bool)`, for sessions
+    whose frames must be the same to the last bit whoever else plays.
     """
 
     def __init__(self, open_world: Callable[[], World]):

@@ -25,6 +25,7 @@ from inhabit.worldmodel.omni.autoencoder import to_pixels
 from inhabit.worldmodel.omni.text import unknown_words, words_of
 from inhabit.worldmodel.pack import Pack, Starts, load_pack
 from inhabit.worldmodel.pictures import clip, fitted, picture
+from inhabit.worldmodel.together import Rider, Together
 
 STRONGEST = 2.0
 """Prompt strengths up to this are learnt."""
@@ -72,10 +73,11 @@ class NeuralWorld:
     After a frame that ends an episode the next step begins a new life at another start; the frame index goes on.
     """
 
-    def __init__(self, pack: Pack, engine: Engine, *, size: tuple[int, int] | None = None):
+    def __init__(self, pack: Pack, engine: Engine, *, size: tuple[int, int] | None = None, rider: Rider | None = None):
         """A session of a pack.
 
         Args:
+            rider: steps it with other sessions of the same engine; None for one by itself.
             size: width and height of the frames, pixels, where they shall not be those that were learnt; multiples of
                 the pack's cell. Recorded starts are cropped to that shape.
         """
@@ -92,6 +94,7 @@ class NeuralWorld:
         self.steps = pack.file.steps
         self._pack = pack
         self._engine = engine
+        self._rider = rider or Together(engine).rider()
         self._starts: Starts = pack.starts
         self._state: State | None = None
         self._vocabulary = pack.file.vocabulary
@@ -111,9 +114,13 @@ class NeuralWorld:
         return cls(pack, Engine.of(pack, choose_device(device)), size=size)
 
     def another(self) -> NeuralWorld:
-        """A further session of the same model, which is not loaded again."""
+        """A further session of the same model, which is not loaded again and steps all that are due in one batch."""
         size = (self.info.width, self.info.height) if self._resized else None
-        return NeuralWorld(self._pack, self._engine, size=size)
+        return NeuralWorld(self._pack, self._engine, size=size, rider=self._rider.another())
+
+    def step_alone(self, alone: bool) -> None:
+        """Whether to be left out of batches, so that frames are the same to the last bit whoever else plays."""
+        self._rider.alone = alone
 
     def tune(self) -> int:
         """Choose how many CPU threads make a step fastest here and now, and return the number.
@@ -170,7 +177,7 @@ class NeuralWorld:
             self._lives += 1
             key = _mixed(int(self._state.key[0]), self._lives)
             self._begin(_mixed(key, 1) % len(self._starts), key)
-        self._state, outcome = self._engine.step(self._state, action, steps=self.steps)
+        self._state, outcome = self._rider.step(self._state, action, steps=self.steps)
         self._index += 1
         if self._index % WATCH_FRAMES == 0 and float(self._engine.residual(self._state)[0]) > self._residual_limit():
             self._state = self._engine.anchor(self._state)

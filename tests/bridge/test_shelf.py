@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
-from inhabit.bridge.client import RemoteWorld
+from inhabit.bridge.client import LiveWorld, RemoteWorld
+from inhabit.bridge.controls import Controls
 from inhabit.bridge.server import Server
 from inhabit.bridge.shelf import Shelf
 from inhabit.bridge.toy import ToyWorld
@@ -32,6 +34,39 @@ def test_sessions_of_a_pack_share_its_model_and_nothing_else():
             first = one.reset(seed=1).pixels
             assert not np.array_equal(two.reset(seed=2).pixels, first)
         assert Heavy.loaded == 1
+
+
+class Batched(ToyWorld):
+    """Says whether it was asked to step alone."""
+
+    def __init__(self):
+        super().__init__()
+        self.alone = None
+
+    def step_alone(self, alone):
+        self.alone = alone
+
+
+@pytest.mark.parametrize(
+    ("mode", "traced", "alone"), [("free", False, False), ("free", True, True), ("lockstep", False, True)]
+)
+def test_agents_and_traces_have_frames_that_no_neighbour_changes(mode, traced, alone, tmp_path):
+    worlds = []
+
+    def make():
+        worlds.append(Batched())
+        return worlds[-1]
+
+    with Server(make, traces=tmp_path if traced else None) as server:
+        if mode == "lockstep":
+            with RemoteWorld(server.endpoint) as world:
+                world.reset(seed=1)
+                world.step(Controls())
+        else:
+            with LiveWorld(server.endpoint) as world:
+                while world.poll(0.1) is None:
+                    assert world.state not in ("lost", "failed"), world.reason
+        assert worlds[0].alone is alone
 
 
 def test_world_that_cannot_be_shared_is_opened_each_time():
