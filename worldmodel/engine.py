@@ -54,7 +54,8 @@ class State:
     before: Tensor
     """(b, c, h, w) the frame before it."""
     pixels: Tensor
-    """(b, h, w, 3) uint8 the newest frame as it is shown."""
+    """(b, h, w, 3) uint8 the newest frame as it is shown; no rows in a world that does not look at it, one without
+    motion: there Engine.show() decodes it when somebody asks."""
     carried: Tensor
     """(b, c, h, w) the frame before the newest as motion carried it; no channels in a world without motion."""
     actions: Tensor
@@ -77,7 +78,7 @@ class State:
 
     def select(self, sessions: Tensor) -> State:
         """The named sessions as a batch of their own; naming one several times forks it."""
-        ring = Ring(keys_values=self.ring.keys_values[:, :, sessions], frame=self.ring.frame[sessions])
+        ring = Ring(rotated_keys_values=self.ring.rotated_keys_values[:, :, sessions], frame=self.ring.frame[sessions])
         rest = {name: getattr(self, name)[sessions] for name in _PLAIN}
         return State(ring=ring, album=self.album.select(sessions), **rest)
 
@@ -85,11 +86,22 @@ class State:
     def join(parts: Sequence[State]) -> State:
         """Several batches as one; their sessions go on as they would have alone."""
         ring = Ring(
-            keys_values=torch.cat([part.ring.keys_values for part in parts], 2),
+            rotated_keys_values=torch.cat([part.ring.rotated_keys_values for part in parts], 2),
             frame=torch.cat([part.ring.frame for part in parts]),
         )
         rest = {name: torch.cat([getattr(part, name) for part in parts]) for name in _PLAIN}
         return State(ring=ring, album=Album.join([part.album for part in parts]), **rest)
+
+    @torch.inference_mode()
+    def put(self, sessions: Tensor, fresh: State, *, donate: bool = False) -> State:
+        """The same batch, with some sessions, (k,) int64, replaced by those of `fresh`.
+
+        Args:
+            donate: the ring is written to, not copied: this state is spent.
+        """
+        rest = {name: getattr(self, name).index_copy(0, sessions, getattr(fresh, name)) for name in _PLAIN}
+        ring = self.ring.put(sessions, fresh.ring, donate=donate)
+        return State(ring=ring, album=self.album.put_sessions(sessions, fresh.album), **rest)
 
     def tensors(self) -> dict[str, Tensor]:
         """All of it by name, such as "latents" and "ring.frame"; from_tensors() is the inverse."""
@@ -232,10 +244,10 @@ class Engine:
             sound=self._sound_context(heard, key),
             **self._told(words, said, strengths, t),
         )
-        made = self.dynamics(block).made
-        for frame in range(max(0, t - 1 - config.transformer.context), t - 1):
-            number = torch.full((b,), frame, device=self.device)
-            ring = ring.commit(number, [layer[:, :, :, :, frame] for layer in made])
+        made = self.dynamics(block, newest=1).made
+        past = slice(max(0, t - 1 - config.transformer.context), t - 1)
+        number = torch.arange(t, device=self.device)[past].expand(b, -1)
+        ring = ring.commit(number, [layer[:, :, :, :, past] for layer in made], donate=True)
         return State(
             ring=ring,
             latents=latents[:, -1],
@@ -267,22 +279,26 @@ class Engine:
         return replace(state, words=words, said=said, strength=strengths)
 
     @torch.inference_mode()
-    def step(self, state: State, action: Tensor, *, steps: int = 2) -> tuple[State, Outcome]:
-        """Advance every session by one frame; the given state stays as it was.
+    def step(self, state: State, action: Tensor, *, steps: int = 2, donate: bool = False) -> tuple[State, Outcome]:
+        """Advance every session by one frame; the given state stays as it was, unless it is given away.
 
         Args:
             action: (b, a) what each session does.
             steps: sampling steps, one of STEPS.
+            donate: the caller is done with `state` and with all that shares its tensors: its ring is written to, not
+                copied. To step from it again raises WorldError on a CPU; a GPU is not waited for to find out.
         """
         if steps not in STEPS:
             raise WorldError(f"Expected steps to be one of {STEPS}, got {steps!r}")
+        if self.device.type == "cpu" and bool(state.ring.holds(state.frame).any()):
+            raise WorldError("Expected a state that was not given away, got one that a step with donate=True used up")
         action = action.to(self.device, torch.float32)
         now = state.frame + 1
         shape = tuple(state.latents.shape[1:])
         fresh = noise.normal(state.key, now, _FRESH, shape)
         actions = torch.cat([state.actions[:, 1:], action[:, None]], 1)
         hint = self._hint(state, actions, now)
-        ring, prediction = self._first_pass(state, action, hint, fresh, steps)
+        ring, prediction = self._first_pass(state, action, hint, fresh, steps, donate=donate)
         for index in range(1, steps):
             tau = index / steps
             block = Block(
@@ -299,7 +315,7 @@ class Engine:
             prediction = self._predict(block, ring.past(now))
         heard = state.sound if prediction.sound is None else torch.cat([state.sound[:, 1:], prediction.sound], 1)
         latents = prediction.clean[:, -1]
-        pixels = to_pixels(self.autoencoder.decode(latents))
+        pixels = self._seen(latents)
         after = replace(
             state,
             ring=ring,
@@ -347,13 +363,13 @@ class Engine:
         heard = state.sound[:, -2:] if state.sound.shape[-1] else None
         anew = self.begin(latents, state.actions[:, -2:], state.key, sound=heard)
         # frames are numbered on: noise must not repeat, and the album must know what is old
-        ring = replace(anew.ring, frame=torch.where(anew.ring.frame >= 0, state.frame[:, None] - 1, -1))
+        ring = anew.ring.later(state.frame - 1)
         return replace(state, ring=ring, latents=latents[:, 1], before=latents[:, 0], pixels=anew.pixels)
 
     @torch.inference_mode()
     def show(self, state: State) -> Tensor:
         """The newest frames. Shape (b, h, w, 3) uint8, on the engine's device."""
-        return state.pixels
+        return state.pixels if self.motion else to_pixels(self.autoencoder.decode(state.latents))
 
     @torch.inference_mode()
     def hear(self, state: State) -> Tensor:
@@ -370,7 +386,7 @@ class Engine:
         padded = F.pad(actions, (0, 0, history, 0))
         begin = torch.zeros(b, poses.POSE) if pose is None else pose.float()
         pose = (begin if self.recall else begin[:, :0]).to(self.device)
-        pixels = to_pixels(self.autoencoder.decode(latents[:, 0]))
+        pixels = self._seen(latents[:, 0])
         album = Album.empty(b, PLACES if self.recall else 0, tuple(pixels.shape[1:]), self.device)
         album = self._put(album, pixels, pose, self._grid(b, 1, 0)[:, 0])
         carried = [torch.zeros_like(latents[:, 0])]
@@ -381,8 +397,7 @@ class Engine:
                 moved, travel = carry(self.motion, self.autoencoder, to_float(pixels), z, z_before, told)
                 carried.append(moved)
                 pose = poses.after(pose, travel) if self.recall else pose
-            if self.motion or index == t - 1:
-                pixels = to_pixels(self.autoencoder.decode(latents[:, index]))
+            pixels = self._seen(latents[:, index])
             album = self._put(album, pixels, pose, self._grid(b, 1, index)[:, 0])
         nothing = latents.new_zeros(b, t, latents.shape[2] + 1, *latents.shape[3:])
         return _Opening(
@@ -409,11 +424,17 @@ class Engine:
         recalled = turned(self.recall, self.autoencoder, pixels, seen, carried, pose)
         return _Hint(carried=carried, recalled=recalled * helps[:, None, None, None], pose=pose)
 
+    def _seen(self, latents: Tensor) -> Tensor:
+        """Frames as the world itself needs them, (b, h, w, 3) uint8; no rows in a world that does not look."""
+        if self.motion:
+            return to_pixels(self.autoencoder.decode(latents))
+        return torch.zeros(len(latents), 0, 0, 3, dtype=torch.uint8, device=self.device)
+
     def _put(self, album: Album, pixels: Tensor, pose: Tensor, frame: Tensor) -> Album:
         return album.put(pixels, pose, frame, self.recall.unit) if self.recall else album
 
     def _first_pass(
-        self, state: State, action: Tensor, hint: _Hint, fresh: Tensor, steps: int
+        self, state: State, action: Tensor, hint: _Hint, fresh: Tensor, steps: int, *, donate: bool
     ) -> tuple[Ring, Prediction]:
         """Commit the newest frame and take the first denoising step of the next one, in one pass of two frames."""
         b, now = len(state), state.frame + 1
@@ -436,13 +457,13 @@ class Engine:
             **self._told(state.words, state.said, state.strength, 2),
         )
         prediction = self._predict(block, state.ring.past(now))
-        ring = state.ring.commit(state.frame, [layer[:, :, :, :, 0] for layer in prediction.made])
-        heard = prediction.sound
-        return ring, replace(prediction, clean=prediction.clean[:, 1:], sound=heard if heard is None else heard[:, 1:])
+        made = [layer[:, :, :, :, :1] for layer in prediction.made]
+        return state.ring.commit(state.frame[:, None], made, donate=donate), prediction
 
     def _predict(self, block: Block, past: list[Past]) -> Prediction:
-        """Predict within what the codec can say: outside it nothing is learnt, and an error could only grow."""
-        prediction = self.dynamics(block, past)
+        """Predict the newest frame, within what the codec can say: outside it nothing is learnt, and an error could
+        only grow."""
+        prediction = self.dynamics(block, past, newest=1)
         return replace(prediction, clean=prediction.clean.clamp(self._least, self._most))
 
     def _heard(self, sound: Tensor | None, b: int, t: int) -> Tensor:
@@ -456,10 +477,7 @@ class Engine:
         """Finished sound as it enters the context. Shapes: (b, t, latent) -> (b, t, 2, latent)."""
         if not heard.shape[-1]:
             return None
-        shape, frames = heard.shape[2:], range(heard.shape[1])
-        fresh = torch.stack(
-            [noise.normal(key, torch.full_like(key, t), _COMMITTED_SOUND, tuple(shape)) for t in frames], 1
-        )
+        fresh = _drawn(key, heard.shape[1], _COMMITTED_SOUND, tuple(heard.shape[2:]))
         old = _mix(heard, fresh, 1 - CONTEXT_LEVEL / K_MAX)
         return torch.stack([old, F.pad(heard[:, :-1], (0, 0, 1, 0))], 2)
 
@@ -506,12 +524,17 @@ class Engine:
         return Outcome(reward=reward, terminated=drawn, ending_chance=chance)
 
     def _context(self, latents: Tensor, key: Tensor, frames: int) -> Tensor:
-        shape = tuple(latents.shape[2:])
-        drawn = [noise.normal(key, torch.full_like(key, t), _COMMITTED, shape) for t in range(frames)]
-        return _mix(latents, torch.stack(drawn, 1), 1 - CONTEXT_LEVEL / K_MAX)
+        fresh = _drawn(key, frames, _COMMITTED, tuple(latents.shape[2:]))
+        return _mix(latents, fresh, 1 - CONTEXT_LEVEL / K_MAX)
 
     def _grid(self, b: int, t: int, value: int) -> Tensor:
         return torch.full((b, t), value, dtype=torch.int64, device=self.device)
+
+
+def _drawn(key: Tensor, frames: int, draw: int, shape: tuple[int, ...]) -> Tensor:
+    """Each session's noise of its first frames. Shapes: (b,) -> (b, frames, *shape)."""
+    number = torch.arange(frames, device=key.device).repeat(len(key))
+    return noise.normal(key.repeat_interleave(frames), number, draw, shape).unflatten(0, (-1, frames))
 
 
 def _mix(clean: Tensor, fresh: Tensor, share: float) -> Tensor:

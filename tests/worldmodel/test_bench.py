@@ -53,7 +53,7 @@ def test_a_frames_time_is_split_into_its_parts(subject, monkeypatch):
     monkeypatch.setattr(speed.time, "perf_counter", lambda: clock[0])
 
     def work(network, arguments, prediction):
-        clock[0] += 0.010 if prediction.clean.shape[1] == 2 else 0.007
+        clock[0] += 0.010 if arguments[0].noised.shape[1] == 2 else 0.007
 
     hook = subject.engine.dynamics.register_forward_hook(work)
     config = speed.SpeedConfig(timed_frames=6)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -40,7 +42,7 @@ def test_streaming_with_a_cache_equals_one_pass_over_the_whole_window(engine, sm
         ring = state.ring.__class__.empty(small_pack.file.dynamics.transformer, 1, 9, engine.device)
         made = engine.dynamics(head).made
         for frame in range(frames - 2):
-            ring = ring.commit(torch.tensor([frame]), [layer[:, :, :, :, frame] for layer in made])
+            ring = ring.commit(torch.tensor([[frame]]), [layer[:, :, :, :, frame : frame + 1] for layer in made])
         tail = block.select(slice(None), slice(frames - 2, None))
         streamed = engine.dynamics(tail, ring.past(torch.tensor([frames - 1])))
     torch.testing.assert_close(streamed.clean[:, -1], whole.clean[:, -1], atol=2e-5, rtol=1e-4)
@@ -49,9 +51,9 @@ def test_streaming_with_a_cache_equals_one_pass_over_the_whole_window(engine, sm
 
 def test_the_ring_never_grows_and_holds_the_newest_frames(engine):
     state = begin(engine, [5])
-    shape = state.ring.keys_values.shape
+    shape = state.ring.rotated_keys_values.shape
     state, _ = run(engine, state, 20)
-    assert state.ring.keys_values.shape == shape
+    assert state.ring.rotated_keys_values.shape == shape
     newest = int(state.frame)  # not yet committed
     assert sorted(state.ring.frame[0].tolist()) == list(range(newest - 6, newest))
 
@@ -113,9 +115,9 @@ def test_sessions_of_one_batch_may_be_at_different_frames(engine):
 
 def test_step_leaves_the_given_state_alone(engine):
     state = begin(engine, [1])
-    kept = state.ring.keys_values.clone(), state.latents.clone()
+    kept = state.ring.rotated_keys_values.clone(), state.latents.clone()
     run(engine, state, 1)
-    assert torch.equal(kept[0], state.ring.keys_values)
+    assert torch.equal(kept[0], state.ring.rotated_keys_values)
     assert torch.equal(kept[1], state.latents)
 
 
@@ -132,3 +134,44 @@ def test_a_fork_goes_its_own_way_and_the_original_goes_on(engine):
 def test_the_level_grid_holds_every_schedule():
     for steps in (1, 2, 4):
         assert K_MAX % steps == 0
+
+
+def test_a_state_that_is_given_away_steps_to_the_same_bits_and_is_used_up(engine):
+    kept, given = begin(engine, [1, 2]), begin(engine, [1, 2])
+    for _ in range(9):  # more than the ring holds
+        kept, _ = engine.step(kept, torch.zeros(2, 3))
+        before = given
+        given, _ = engine.step(given, torch.zeros(2, 3), donate=True)
+    for name, value in kept.tensors().items():
+        assert torch.equal(value, given.tensors()[name]), name
+    with pytest.raises(WorldError, match="used up"):
+        engine.step(before, torch.zeros(2, 3))
+
+
+def test_sessions_put_into_a_batch_go_on_as_alone_and_the_batch_stays_as_it_was(engine):
+    batch, _ = run(engine, begin(engine, [1, 2, 3]), 4)
+    fresh = begin(engine, [8])
+    kept = {name: value.clone() for name, value in batch.tensors().items()}
+    mixed = batch.put(torch.tensor([1]), fresh)
+    assert all(torch.equal(value, batch.tensors()[name]) for name, value in kept.items())
+    both = State.join([batch.select(torch.tensor([0])), fresh, batch.select(torch.tensor([2]))])
+    spent = batch.put(torch.tensor([1]), fresh, donate=True)
+    for name, value in both.tensors().items():
+        assert torch.equal(value, mixed.tensors()[name]), name
+        assert torch.equal(value, spent.tensors()[name]), name
+
+
+def test_only_differences_of_frame_numbers_count(engine):
+    """A session of years is what a young one is."""
+    young, _ = run(engine, begin(engine, [3]), 4)
+    years = torch.tensor([2**33])
+    old = replace(young, ring=young.ring.later(years), frame=young.frame)
+    assert old.ring.frame.max() > 2**33
+    past, later = young.ring.past(young.frame + 1), old.ring.past(young.frame + 1 + years)
+    block = Block(
+        noised=young.latents[:, None], previous=young.before[:, None], carried=young.carried[:, None],
+        actions=torch.zeros(1, 1, 3), level=torch.tensor([[4]]), step=torch.tensor([[1]]),
+    )  # fmt: skip
+    with torch.inference_mode():
+        here, there = engine.dynamics(block, past), engine.dynamics(block, later)
+    torch.testing.assert_close(here.clean, there.clean, atol=2e-5, rtol=1e-4)

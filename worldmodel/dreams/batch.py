@@ -59,6 +59,8 @@ class DreamBatch:
         self._doubt: Doubt = doubt
         self._draws = draws
         self._state: State | None = None
+        self._shared = False
+        """Whether somebody else may hold this very state: then a step leaves it as it is, and copies."""
 
     def begin(
         self,
@@ -80,13 +82,14 @@ class DreamBatch:
         """Advance all rows. Shape (n, a) float32, an array or a tensor."""
         before = self._living()
         told = torch.as_tensor(actions, dtype=torch.float32, device=self.device)
-        after, outcome = self.dreams.step(before, told)
+        donate = not self._shared and self._doubt != "draws"  # further draws begin from the state before, too
+        after, outcome = self.dreams.step(before, told, donate=donate)
         doubt = None
         if self._doubt == "draws":
             doubt = self.dreams.uncertainty(before, told, after, draws=self._draws)
         elif self._doubt == "residual":
             doubt = self.dreams.residual(after, self.dreams.show(after))
-        self._state = after
+        self._state, self._shared = after, False
         return Stepped(
             reward=_own(outcome.reward.float().nan_to_num()),
             terminated=_own(outcome.terminated),
@@ -100,7 +103,8 @@ class DreamBatch:
 
     def latents(self, rows: np.ndarray | None = None) -> Tensor:
         """Shape (n, c, h', w') float32."""
-        return _own(self._of(rows).latents)
+        latents = self._living().latents
+        return _own(latents if rows is None else latents[torch.as_tensor(rows, device=self.device)])
 
     def sound(self, rows: np.ndarray | None = None) -> Tensor:
         """Shape (n, samples, channels) int16."""
@@ -123,7 +127,7 @@ class DreamBatch:
     def fork(self, kept: State, seeds: Sequence[int] | None) -> DreamBatch:
         """Another batch that goes on from a kept state, in the same world."""
         other = DreamBatch(self.dreams, len(kept), doubt=self._doubt, draws=self._draws)
-        other._state = kept if seeds is None else self.dreams.reseed(kept, seeds)
+        other._state, other._shared = kept if seeds is None else self.dreams.reseed(kept, seeds), True
         return other
 
     def close(self) -> None:
@@ -141,14 +145,12 @@ class DreamBatch:
         return state.select(torch.as_tensor(rows, dtype=torch.int64, device=self.device))
 
     def _put(self, rows: np.ndarray, fresh: State) -> None:
-        """Fresh states into their rows. State is opaque here: joined, then picked."""
+        """Fresh states into their rows."""
         if len(rows) == self.count and np.array_equal(rows, np.arange(self.count)):
-            self._state = fresh
+            self._state, self._shared = fresh, True
             return
-        where = np.arange(self.count)
-        where[rows] = self.count + np.arange(len(rows))
-        both = State.join([self._living(), fresh])
-        self._state = both.select(torch.as_tensor(where, device=self.device))
+        where = torch.as_tensor(rows, dtype=torch.int64, device=self.device)
+        self._state, self._shared = self._living().put(where, fresh, donate=not self._shared), False
 
 
 def _own(tensor: Tensor) -> Tensor:

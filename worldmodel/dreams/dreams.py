@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from inhabit.bridge.errors import WorldError
 from inhabit.worldmodel.catalog import find_pack
@@ -26,7 +26,6 @@ from inhabit.worldmodel.dreams.temperature import Tempered
 from inhabit.worldmodel.engine import STEPS, Engine, Outcome, State
 from inhabit.worldmodel.neural_world import NeuralWorld, choose_device
 from inhabit.worldmodel.neural_world import _mixed as mixed
-from inhabit.worldmodel.omni.autoencoder import Autoencoder, to_float, to_pixels
 from inhabit.worldmodel.omni.text import words_of
 from inhabit.worldmodel.pack import Pack, load_pack
 
@@ -51,25 +50,6 @@ class DreamConfig:
     """auto, cpu or cuda."""
 
 
-class Unseen(nn.Module):
-    """An autoencoder for an engine whose pictures nobody asks for: to decode them would cost half as much again as to
-    dream them. Dreams.show() decodes latents itself, when somebody does ask.
-    """
-
-    def __init__(self, autoencoder: Autoencoder):
-        super().__init__()
-        self.autoencoder, self.config = autoencoder, autoencoder.config
-        self.mean, self.std = autoencoder.mean, autoencoder.std
-
-    def encode(self, pixels: Tensor) -> Tensor:
-        return self.autoencoder.encode(pixels)
-
-    def decode(self, latents: Tensor) -> Tensor:
-        """Grey, in the right shape."""
-        b, _, h, w = latents.shape
-        return latents.new_zeros(()).expand(b, 3, h * self.config.factor, w * self.config.factor)
-
-
 class Beginning(NamedTuple):
     """What one session begins with."""
 
@@ -90,9 +70,7 @@ class Dreams:
         self.steps = config.steps or pack.file.steps
         self.temperature = config.temperature
         self.starts = pack.starts
-        self._autoencoder = pack.autoencoder
-        self._unseen = not any(getattr(pack.file.dynamics, name, None) for name in ("motion", "recall"))
-        self.engine = tempered_engine(pack, config, unseen=self._unseen)
+        self.engine = tempered_engine(pack, config)
         self.latent_shape: tuple[int, int, int] = tuple(pack.starts.latents.shape[2:])  # type: ignore[assignment]
 
     @property
@@ -141,9 +119,13 @@ class Dreams:
             return State.join([self._begin([one]) for one in chosen])
         return self._begin_grouped(chosen, list(range(len(chosen)) if places is None else places))
 
-    def step(self, state: State, actions: Tensor) -> tuple[State, Outcome]:
-        """Advance every session by one frame. Shapes: (b, a) actions; Outcome's are (b,)."""
-        return self.engine.step(state, actions, steps=self.steps)
+    def step(self, state: State, actions: Tensor, *, donate: bool = False) -> tuple[State, Outcome]:
+        """Advance every session by one frame. Shapes: (b, a) actions; Outcome's are (b,).
+
+        Args:
+            donate: `state` is used up, which saves a copy of all that the sessions remember; see Engine.step().
+        """
+        return self.engine.step(state, actions, steps=self.steps, donate=donate)
 
     def reseed(self, state: State, seeds: Sequence[int]) -> State:
         """The same sessions with other futures: from here on their noise comes from these seeds."""
@@ -169,15 +151,13 @@ class Dreams:
         """
         return (self.encode(frames) - state.latents).square().mean((1, 2, 3)).sqrt()
 
-    @torch.inference_mode()
     def encode(self, frames: Tensor) -> Tensor:
         """Real frames as this world would remember them. Shapes: (b, h, w, 3) uint8 -> (b, c, h', w') float32."""
-        return self._autoencoder.encode(to_float(frames.to(self.device)))
+        return self.engine.look(frames)
 
-    @torch.inference_mode()
     def show(self, state: State) -> Tensor:
         """Shape (b, h, w, 3) uint8."""
-        return to_pixels(self._autoencoder.decode(state.latents)) if self._unseen else self.engine.show(state)
+        return self.engine.show(state)
 
     def hear(self, state: State) -> Tensor:
         """Shape (b, samples, channels) int16."""
@@ -239,14 +219,8 @@ def open_world(pack: str | Path, config: DreamConfig = DreamConfig()) -> NeuralW
     return world
 
 
-def tempered_engine(pack: Pack, config: DreamConfig, *, unseen: bool = False) -> Engine:
-    """An engine of the pack; at temperature 1 a plain one.
-
-    Args:
-        unseen: make no pictures. Only for a world that does not look at its own, one without motion and recall.
-    """
-    if unseen:
-        pack = replace(pack, autoencoder=Unseen(pack.autoencoder))  # type: ignore[arg-type]
+def tempered_engine(pack: Pack, config: DreamConfig) -> Engine:
+    """An engine of the pack; at temperature 1 a plain one."""
     if config.temperature != 1:
         pack = replace(pack, dynamics=Tempered(pack.dynamics, config.temperature))  # type: ignore[arg-type]
     return Engine.of(pack, choose_device(config.device))

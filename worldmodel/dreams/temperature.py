@@ -36,8 +36,8 @@ class Tempered(nn.Module):
         self.temperature = float(temperature)
         self._fresh: tuple[Tensor, Tensor | None] | None = None
 
-    def forward(self, block: Block, past: list[Past] | None = None) -> Prediction:
-        return self.dynamics(self._scaled(block), past)
+    def forward(self, block: Block, past: list[Past] | None = None, *, newest: int | None = None) -> Prediction:
+        return self.dynamics(self._scaled(block), past, newest=newest)
 
     def read(self, tokens: object) -> Tensor:
         return self.dynamics.read(tokens)  # type: ignore[arg-type]

@@ -148,7 +148,7 @@ def _walk(
         if alive < len(state):
             state = state.select(torch.arange(alive, device=engine.device))
         now = first[:alive] + frame
-        after, outcome = engine.step(state, torch.from_numpy(footage.actions[now]), steps=steps)
+        after, outcome = engine.step(state, torch.from_numpy(footage.actions[now]), steps=steps, donate=True)
         state = replace(after, latents=latents[torch.from_numpy(now)].float().to(engine.device))
         rows.append(now)
         reward.append(outcome.reward.float().cpu().numpy())

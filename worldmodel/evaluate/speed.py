@@ -69,7 +69,7 @@ class Subject:
         size = state.actions.shape[2]
         action = torch.zeros(1, size)
         action[0, index // 8 % size] = 1.0
-        state, _ = self.engine.step(state, action, steps=steps)
+        state, _ = self.engine.step(state, action, steps=steps, donate=True)
         self.engine.show(state).cpu()
         return state
 
@@ -168,7 +168,8 @@ def split(subject: Subject, steps: int, config: SpeedConfig) -> dict[str, float]
         for watch in (passes, decodes, *moves):
             watch.remove()
     each = np.array(passes.times_ms[-len(step_ms) * steps :]).reshape(-1, steps)
-    decode = float(np.median(decodes.times_ms[-len(step_ms) :]))
+    # a world without motion decodes when it is asked to show, any other in its step
+    decode = float(np.median(decodes.times_ms[-len(step_ms) :])) if engine.motion else 0.0
     parts = {"decode": decode + float(np.median(show_ms))}
     if moves:
         parts["motion"] = sum(float(np.median(watch.times_ms[-len(step_ms) :])) for watch in moves)
@@ -256,7 +257,7 @@ def _time_parts(subject: Subject, steps: int, config: SpeedConfig) -> tuple[list
         len(step_ms) < 2 or time.perf_counter() - began < config.timed_s
     ):
         started = time.perf_counter()
-        state, _ = engine.step(state, torch.zeros(1, state.actions.shape[2]), steps=steps)
+        state, _ = engine.step(state, torch.zeros(1, state.actions.shape[2]), steps=steps, donate=True)
         _finish(engine)
         stepped = time.perf_counter()
         engine.show(state).cpu()

@@ -70,6 +70,11 @@ class Album:
     def select(self, sessions: Tensor) -> Album:
         return Album(**{f.name: getattr(self, f.name)[sessions] for f in fields(self)})
 
+    def put_sessions(self, sessions: Tensor, fresh: Album) -> Album:
+        """An album in which some sessions, (k,) int64, have those of `fresh`."""
+        mine = {f.name: getattr(self, f.name) for f in fields(self)}
+        return Album(**{name: part.index_copy(0, sessions, getattr(fresh, name)) for name, part in mine.items()})
+
     @staticmethod
     def join(parts: list[Album]) -> Album:
         return Album(**{f.name: torch.cat([getattr(part, f.name) for part in parts]) for f in fields(Album)})

@@ -1,7 +1,7 @@
-"""The ring: keys and values of the last frames, in a buffer that never grows. Keys are stored unrotated.
+"""The ring: keys and values of the last frames, in a buffer that never grows. Keys are rotated by their frame's number.
 
-Slots are chosen by frame number, and positions are read as ages, so a session may run for ever and sessions of one
-batch may be at different frames.
+Slots are chosen by frame number, and attention sees only differences of numbers, so a session may run for ever and
+sessions of one batch may be at different frames.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from inhabit.worldmodel.omni.transformer import Past, TransformerConfig
+from inhabit.worldmodel.omni.transformer import Past, TransformerConfig, rotate, time_angles
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ring:
     """The committed past of a batch of sessions."""
 
-    keys_values: Tensor
+    rotated_keys_values: Tensor
     """(time layers, 2, b, n, heads, slots, head_width)."""
 
     frame: Tensor
@@ -28,26 +28,53 @@ class Ring:
     def empty(cls, config: TransformerConfig, batch: int, tokens: int, device: torch.device) -> Ring:
         shape = (config.time_layers, 2, batch, tokens, config.heads, config.context, config.head_width)
         return cls(
-            keys_values=torch.zeros(shape, device=device),
+            rotated_keys_values=torch.zeros(shape, device=device),
             frame=torch.full((batch, config.context), -1, dtype=torch.int64, device=device),
         )
 
     def past(self, newest: Tensor) -> list[Past]:
         """What the frame `newest` (b,) may look back at, one entry for each time layer."""
-        age = torch.where(self.frame >= 0, newest[:, None] - self.frame, -1)
-        return [Past(keys=layer[0], values=layer[1], age=age) for layer in self.keys_values]
+        return [
+            Past(keys=layer[0], values=layer[1], frame=self.frame, newest=newest) for layer in self.rotated_keys_values
+        ]
 
-    def commit(self, frame: Tensor, made: list[Tensor]) -> Ring:
-        """Return a ring that also holds one more frame.
+    def commit(self, frame: Tensor, made: list[Tensor], *, donate: bool = False) -> Ring:
+        """Return a ring that also holds further frames, no more of them than it has slots.
 
         Args:
-            frame: (b,) its number in each session.
-            made: for each time layer its keys and values, (2, b, n, heads, head_width).
+            frame: (b, t) their numbers in each session.
+            made: for each time layer their unrotated keys and values, (2, b, n, heads, t, head_width).
+            donate: write into this ring's own buffers, which the new one takes over; this one is spent.
         """
         slot = frame % self.frame.shape[1]
-        session = torch.arange(len(frame), device=frame.device)
-        keys_values, frames = self.keys_values.clone(), self.frame.clone()
+        session = torch.arange(len(frame), device=frame.device)[:, None].expand_as(frame)
+        held, frames = self.rotated_keys_values, self.frame
+        if not donate:
+            held, frames = held.clone(), frames.clone()
+        new = torch.stack(made).permute(2, 5, 0, 1, 3, 4, 6).to(held.dtype)  # (b, t, layers, 2, n, heads, head_width)
+        keys = rotate(new[:, :, :, 0], time_angles(frame, new.shape[-1])[:, :, None, None, None])
         # the indexed dimensions (session, slot) come first in the value that is assigned
-        keys_values[:, :, session, :, :, slot] = torch.stack(made).permute(2, 0, 1, 3, 4, 5).to(keys_values.dtype)
+        held[:, :, session, :, :, slot] = torch.stack([keys, new[:, :, :, 1]], 3)
         frames[session, slot] = frame
-        return Ring(keys_values=keys_values, frame=frames)
+        return Ring(rotated_keys_values=held, frame=frames)
+
+    def put(self, sessions: Tensor, fresh: Ring, *, donate: bool = False) -> Ring:
+        """Return a ring in which some sessions, (k,) int64, are those of `fresh`; `donate` as in commit()."""
+        held, frames = self.rotated_keys_values, self.frame
+        if not donate:
+            held, frames = held.clone(), frames.clone()
+        held[:, :, sessions], frames[sessions] = fresh.rotated_keys_values, fresh.frame
+        return Ring(rotated_keys_values=held, frame=frames)
+
+    def holds(self, frame: Tensor) -> Tensor:
+        """Which sessions hold this frame. Shapes: (b,) -> (b,) bool."""
+        return (self.frame == frame[:, None]).any(1)
+
+    def later(self, frames: Tensor) -> Ring:
+        """The same past under other numbers, so many frames later in each session. Shape: (b,)."""
+        angles = time_angles(frames, self.rotated_keys_values.shape[-1])[:, None, None, None]  # over n, heads, slots
+        keys, values = self.rotated_keys_values.unbind(1)
+        return Ring(
+            rotated_keys_values=torch.stack([rotate(keys, angles), values], 1),
+            frame=torch.where(self.frame >= 0, self.frame + frames[:, None], -1),
+        )

@@ -148,7 +148,7 @@ class Prediction:
     """(b, t, latent) float32, clean; None in a silent world."""
 
     made: list[Tensor]
-    """For each time layer the keys and values of these frames, (2, b, n, heads, t, head_width)."""
+    """For each time layer the keys and values of all frames of the block, (2, b, n, heads, t, head_width)."""
 
 
 class Dynamics(nn.Module):
@@ -177,12 +177,19 @@ class Dynamics(nn.Module):
         self.ending_head = _head(width, 1)
         self.register_buffer("reward_values", reward_values(), persistent=False)
 
-    def forward(self, block: Block, past: list[Past] | None = None) -> Prediction:
-        """Predict the clean frames of a block, given its own earlier frames or a cache of them."""
+    def forward(self, block: Block, past: list[Past] | None = None, *, newest: int | None = None) -> Prediction:
+        """Predict the clean frames of a block, given its own earlier frames or a cache of them.
+
+        Args:
+            newest: predict only so many of the last frames; the others leave their keys and values, no more.
+        """
         rows, columns = block.noised.shape[-2] // self.config.patch, block.noised.shape[-1] // self.config.patch
         seen = self.stem(block)
         tokens = self._tokens(block, seen)
-        features, made = self.transformer(tokens, self._angles(rows, columns, tokens.device), past, block.words)
+        angles = self._angles(rows, columns, tokens.device)
+        features, made = self.transformer(tokens, angles, past, block.words, newest=newest)
+        if newest is not None:
+            seen, block = seen[:, -newest:], block.select(slice(None), slice(-newest, None))
         notes = unpatch(self.video_out(features[:, :, 2 : 2 + rows * columns]), rows, columns, self.config.patch)
         clean = self.detail(notes, seen, block)
         with torch.autocast(notes.device.type, enabled=False):

@@ -7,7 +7,7 @@ Conventions: x is (b, t, n, d): batch, frames, tokens of a frame, width. Norms r
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -53,16 +53,22 @@ class TransformerConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Past:
-    """What one time layer may look back at: unrotated keys and values of committed frames, and where they lie."""
+    """What one time layer may look back at: keys and values of committed frames, and which frames those are.
+
+    Keys are rotated by their frame's number, which only differences of show: a frame is rotated once, not in each pass.
+    """
 
     keys: Tensor
-    """(b, n, heads, slots, head_width)."""
+    """(b, n, heads, slots, head_width), rotated."""
 
     values: Tensor
     """(b, n, heads, slots, head_width)."""
 
-    age: Tensor
-    """(b, slots) int64: frames before the newest frame of this pass; negative marks an empty slot."""
+    frame: Tensor
+    """(b, slots) int64: number of the frame in each slot; negative marks an empty slot."""
+
+    newest: Tensor
+    """(b,) int64: number of the newest frame of this pass."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -96,7 +102,13 @@ class Transformer(nn.Module):
         return torch.stack([layer.read(text) for layer in self.layers if not layer.is_time])
 
     def forward(
-        self, x: Tensor, space_angles: Tensor, past: list[Past] | None = None, words: Words | None = None
+        self,
+        x: Tensor,
+        space_angles: Tensor,
+        past: list[Past] | None = None,
+        words: Words | None = None,
+        *,
+        newest: int | None = None,
     ) -> tuple[Tensor, list[Tensor]]:
         """Run all layers.
 
@@ -105,18 +117,24 @@ class Transformer(nn.Module):
             space_angles: (n, head_width / 2) rotation of each token by its place in the frame.
             past: one entry for each time layer, or None when x holds its whole past (training).
             words: prompts, for a network that was built to listen to them.
+            newest: how many of the last frames features are wanted of. The others only leave their keys and values,
+                and go no further than the last time layer, where those are made. None wants all.
 
         Returns:
-            (b, t, n, d) normed features, and for each time layer the unrotated keys and values of x's frames,
-            stacked: (2, b, n, heads, t, head_width).
+            (b, newest or t, n, d) normed features, and for each time layer the unrotated keys and values of all of
+            x's frames, stacked: (2, b, n, heads, t, head_width).
         """
         made: list[Tensor] = []
         said = _gather(words) if words else None
         space = 0
         for layer in self.layers:
             if layer.is_time:
-                x, keys_values = layer.attend_time(x, past[len(made)] if past else None)
+                last = len(made) + 1 == self.config.time_layers
+                wanted = newest if last else None
+                x, keys_values = layer.attend_time(x, past[len(made)] if past else None, wanted)
                 made.append(keys_values)
+                if words and last and newest is not None:
+                    said = _gather(replace(words, of_frame=words.of_frame[:, -newest:]))
             else:
                 x = layer.attend_space(x, space_angles, said and (said[0][space], said[1]))
                 space += 1
@@ -176,37 +194,42 @@ class Layer(nn.Module):
         y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
         return x + self.attention_out(y.transpose(1, 2).reshape(b, t, n, d))
 
-    def attend_time(self, x: Tensor, past: Past | None) -> tuple[Tensor, Tensor]:
+    def attend_time(self, x: Tensor, past: Past | None, newest: int | None = None) -> tuple[Tensor, Tensor]:
+        """Attend along each column; of `newest` frames if only the last ones go on. Keys and values are of all."""
         b, t, n, d = x.shape
         q, k, v = self._project(x.transpose(1, 2).reshape(b * n, t, d))  # (b n, heads, t, head_width)
         unflat = (b, n, *k.shape[1:])
         made = torch.stack([k.reshape(unflat), v.reshape(unflat)])
+        wanted = t if newest is None else newest
         offsets = torch.arange(t, device=x.device) - (t - 1)  # the newest frame is 0, those before it negative
+        x, q = x[:, t - wanted :], q[:, :, t - wanted :]
         if past is None:
-            angles = time_angles(offsets, self.config)
-            ages = offsets[:, None] - offsets[None]
+            angles = time_angles(offsets, self.config.head_width)
+            ages = offsets[t - wanted :, None] - offsets[None]
             mask = (ages >= 0) & (ages <= self.config.context)
-            y = F.scaled_dot_product_attention(rotate(q, angles), rotate(k, angles), v, attn_mask=mask)
+            query = rotate(q, angles[t - wanted :])
+            y = F.scaled_dot_product_attention(query, rotate(k, angles), v, attn_mask=mask)
         else:
-            y = self._attend_past(q, k, v, past, offsets, b)
-        y = y.transpose(1, 2).reshape(b, n, t, d).transpose(1, 2)
+            y = self._attend_past(q, k, v, past, past.newest[:, None] + offsets)
+        y = y.transpose(1, 2).reshape(b, n, wanted, d).transpose(1, 2)
         return x + self.attention_out(y), made
 
-    def _attend_past(self, q: Tensor, k: Tensor, v: Tensor, past: Past, offsets: Tensor, b: int) -> Tensor:
-        """One or two new frames on top of a cache whose sessions may each be filled differently."""
-        slots = past.age.shape[1]
-        place = torch.cat([-past.age, offsets.expand(b, -1)], dim=1)  # (b, slots + t): 0 is the newest frame
-        filled = torch.cat([past.age >= 0, torch.ones_like(offsets, dtype=torch.bool).expand(b, -1)], dim=1)
-        n = q.shape[0] // b
-        keys = torch.cat([past.keys.flatten(0, 1), k], dim=2)  # (b n, heads, slots + t, head_width)
-        values = torch.cat([past.values.flatten(0, 1), v], dim=2)
-        key_angles = time_angles(place, self.config)[:, None].expand(b, n, -1, -1).flatten(0, 1)[:, None]
-        ages = offsets[None, :, None] - place[:, None]  # (b, t, slots + t)
-        mask = filled[:, None] & (ages >= 0) & (ages <= self.config.context)
-        assert mask.shape[-1] == slots + len(offsets)
-        mask = mask[:, None].expand(b, n, -1, -1).flatten(0, 1)[:, None]  # (b n, 1, t, slots + t)
-        query = rotate(q, time_angles(offsets, self.config))
-        return F.scaled_dot_product_attention(query, rotate(keys, key_angles), values, attn_mask=mask)
+    def _attend_past(self, q: Tensor, k: Tensor, v: Tensor, past: Past, frame: Tensor) -> Tensor:
+        """One or two new frames, numbered `frame` (b, t), on top of a cache whose sessions may each be filled
+        differently. The cache is read where it lies: to put the new keys behind the old ones would copy it all.
+        """
+        b, n, _, slots, _ = past.keys.shape
+        asks = frame[:, frame.shape[1] - q.shape[2] :]  # (b, w): the newest of them
+        angles = time_angles(frame, self.config.head_width)[:, None, None]  # (b, 1, 1, t, head_width / 2)
+        query = rotate(q.unflatten(0, (b, n)), angles[:, :, :, -q.shape[2] :])
+        keys, values = rotate(k.unflatten(0, (b, n)), angles), v.unflatten(0, (b, n))
+        ages = asks[:, :, None] - torch.cat([past.frame, frame], 1)[:, None]  # (b, w, slots + t)
+        filled = F.pad(past.frame >= 0, (0, frame.shape[1]), value=True)[:, None]
+        mask = filled & (ages >= 0) & (ages <= self.config.context)
+        scores = torch.cat([query @ past.keys.mT, query @ keys.mT], -1) * self.config.head_width**-0.5
+        share = scores.masked_fill(~mask[:, None, None], float("-inf")).softmax(-1).to(values.dtype)
+        y = share[..., :slots] @ past.values + share[..., slots:] @ values  # (b, n, heads, w, head_width)
+        return y.flatten(0, 1)
 
     def _project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Shapes: (b, s, d) -> three of (b, heads, s, head_width), queries and keys normed."""
@@ -229,9 +252,9 @@ def rotate(x: Tensor, angles: Tensor) -> Tensor:
     return torch.cat([one * cos - two * sin, two * cos + one * sin], dim=-1)
 
 
-def time_angles(place: Tensor, config: TransformerConfig) -> Tensor:
-    """Shapes: (...,) frame offsets -> (..., head_width / 2)."""
-    return place[..., None].float() * _frequencies(config.head_width // 2, ROPE_BASE_TIME, place.device)
+def time_angles(frame: Tensor, head_width: int) -> Tensor:
+    """Shapes: (...,) frame numbers or offsets -> (..., head_width / 2) float64: after days a number is a large one."""
+    return frame[..., None].double() * _frequencies(head_width // 2, ROPE_BASE_TIME, frame.device).double()
 
 
 def space_angles(rows: Tensor, columns: Tensor, config: TransformerConfig) -> Tensor:
