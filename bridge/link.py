@@ -318,6 +318,7 @@ class Link:
     def _take_in(self, header: FrameHeader, payload: tuple[Part, ...], now_ns: int) -> None:
         self._seen = max(self._seen, header.number)
         if header.epoch < self._epoch:
+            self.want_frame()  # made before the reset, and not what the caller waits for
             return
         assert self.info is not None
         if (header.width, header.height) != (self.info.width, self.info.height):
@@ -329,7 +330,9 @@ class Link:
     def _saw_epoch(self, epoch: int) -> None:
         if epoch > self._epoch:
             self._epoch = epoch
-            self._frame = None
+            if self._frame is not None:
+                self._frame = None
+                self.want_frame()  # it came for a caller who still waits
 
     # --------------------------------------------------------------------------------------------------- messages out
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import random
+from collections import deque
 
 import msgspec
 import numpy as np
@@ -64,6 +65,39 @@ def test_remote_world_gives_the_frames_of_the_world_itself(stage):
         one, other = near.step(RIGHT), far.step(RIGHT)
         assert np.array_equal(one.pixels, other.pixels)
         assert (one.index, one.reward, one.terminated) == (other.index, other.reward, other.terminated)
+
+
+class SlowPictures:
+    """A client's connections, of which `vid` takes 20 ms longer than `ctl`."""
+
+    def __init__(self, inner, clock):
+        self._inner, self._clock, self._held = inner, clock, deque()
+
+    def receive(self):
+        while (arrived := self._inner.receive()) is not None:
+            if arrived[0] == "ctl":
+                return arrived
+            self._held.append((self._clock() + 20_000_000, arrived))
+        return self._held.popleft()[1] if self._held and self._held[0][0] <= self._clock() else None
+
+    def __getattr__(self, name):
+        return getattr(self._inner, name)
+
+
+def test_poll_after_a_reset_waits_for_the_next_frame_and_no_longer(stage, monkeypatch):
+    """The frame that was on its way when the reset was made is not the one that the caller waits for."""
+    connect = stage.hub.connect
+    monkeypatch.setattr(stage.hub, "connect", lambda: SlowPictures(connect(), stage.clock))
+    live = playing(stage)
+    for ms in range(0, 120, 3):  # at every moment of a frame's time
+        stage.run(ms % 40, live)
+        live.reset(seed=ms)
+        stage.run(2)
+        before = stage.clock()
+        frame = live.poll(0.5)
+        assert frame is not None, ms
+        assert frame.epoch == live.epoch
+        assert stage.clock() - before < 100_000_000, f"a frame takes 33 ms and 20 on its way, at {ms}"
 
 
 def test_live_world_runs_by_itself_without_input(stage):
