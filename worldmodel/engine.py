@@ -266,6 +266,38 @@ class Engine:
             sound=F.pad(heard, (0, 0, max(0, SEEN - t), 0))[:, -SEEN:],
         )
 
+    def outline(self, b: int, rows: int, columns: int) -> State:
+        """What a state of `b` sessions of so many rows and columns of latents looks like: tensors without content,
+        on the device "meta", which tell shapes and types.
+        """
+        config, like = self.dynamics.config, torch.device("meta")
+        channels, heads = config.latent_channels, config.transformer.heads
+        tokens = config.other_tokens + rows * columns // config.patch**2
+        text = config.text.tokens if config.text else 0
+        spaces = config.transformer.layers - config.transformer.time_layers
+        words = (spaces, 2, heads, text, config.transformer.head_width) if config.text else (0,)
+        size = [side * self.autoencoder.config.factor if self.motion else 0 for side in (rows, columns)]
+        with like:
+            latents, whole = torch.zeros(b, channels, rows, columns), torch.zeros(b, dtype=torch.int64)
+            pixels = torch.zeros(b, *size, 3, dtype=torch.uint8)
+            return State(
+                ring=Ring.empty(config.transformer, b, tokens, like),
+                album=Album.empty(b, PLACES if self.recall else 0, (*size, 3), like),
+                pose=torch.zeros(b, poses.POSE if self.recall else 0),
+                recalled=torch.zeros(b, channels + 1, rows, columns) if self.recall else latents[:, :0],
+                latents=latents,
+                before=latents,
+                pixels=pixels,
+                carried=latents if self.motion else latents[:, :0],
+                actions=torch.zeros(b, self._history, config.actions),
+                frame=whole,
+                key=whole,
+                words=torch.zeros(b, *words),
+                said=torch.zeros(b, text, dtype=torch.bool),
+                strength=torch.zeros(b),
+                sound=torch.zeros(b, SEEN, config.sound.latent if config.sound else 0),
+            )
+
     @torch.inference_mode()
     def say(self, state: State, prompts: Sequence[str], *, strength: float | None = None) -> State:
         """Give every session a prompt, in mid-stream; the world goes on from where it is.
@@ -382,7 +414,7 @@ class Engine:
     def _open(self, latents: Tensor, before: Tensor, actions: Tensor, pose: Tensor | None) -> _Opening:
         """Walk through the real frames, (b, t, c, h, w), that sessions begin with."""
         b, t = latents.shape[:2]
-        history = max(2, self.motion.config.history) if self.motion else 2  # two: anchor() begins from two frames
+        history = self._history
         padded = F.pad(actions, (0, 0, history, 0))
         begin = torch.zeros(b, poses.POSE) if pose is None else pose.float()
         pose = (begin if self.recall else begin[:, :0]).to(self.device)
@@ -423,6 +455,11 @@ class Engine:
         pixels, seen = to_float(album.pixels[session, place]), album.pose[session, place]
         recalled = turned(self.recall, self.autoencoder, pixels, seen, carried, pose)
         return _Hint(carried=carried, recalled=recalled * helps[:, None, None, None], pose=pose)
+
+    @property
+    def _history(self) -> int:
+        """Actions that a state keeps: as many as motion sees, and two for anchor(), which begins from two frames."""
+        return max(2, self.motion.config.history) if self.motion else 2
 
     def _seen(self, latents: Tensor) -> Tensor:
         """Frames as the world itself needs them, (b, h, w, 3) uint8; no rows in a world that does not look."""

@@ -321,8 +321,8 @@ class NeuralWorld:
         return Frame(pixels=pixels, index=self._index, reward=reward, terminated=self._over, sound=sound)
 
     def _check_fits(self, state: State) -> None:
-        like = self._engine.begin(self._start(0), self._starts.actions[:1], torch.tensor([0]))
-        there = state.tensors()
+        factor = self._pack.file.autoencoder.factor
+        like, there = self._engine.outline(1, self.info.height // factor, self.info.width // factor), state.tensors()
         for name, right in like.tensors().items():
             if there[name].shape != right.shape or there[name].dtype != right.dtype:
                 expected, got = tuple(right.shape), tuple(there[name].shape)

@@ -52,7 +52,7 @@ class _Ride:
     @property
     def kind(self) -> tuple[object, ...]:
         """What is equal among those who may go in one batch."""
-        return (self.steps, tuple(self.state.pixels.shape[1:]), tuple(self.state.words.shape[1:]))
+        return (self.steps, tuple(self.state.latents.shape[1:]), tuple(self.state.words.shape[1:]))
 
 
 class Rider:

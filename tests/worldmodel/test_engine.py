@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from inhabit.bridge.errors import WorldError
-from inhabit.worldmodel.engine import State
-from inhabit.worldmodel.omni.dynamics import CONTEXT_LEVEL, K_MAX, Block
+from inhabit.worldmodel.engine import Engine, State
+from inhabit.worldmodel.omni.dynamics import CONTEXT_LEVEL, K_MAX, Block, Dynamics
 from inhabit.worldmodel.response import noise
 
 
@@ -175,3 +175,28 @@ def test_only_differences_of_frame_numbers_count(engine):
     with torch.inference_mode():
         here, there = engine.dynamics(block, past), engine.dynamics(block, later)
     torch.testing.assert_close(here.clean, there.clean, atol=2e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_an_outline_has_the_shapes_and_types_of_what_begins(small_pack, whole):
+    pack = small_pack if whole else replace(small_pack, motion=None, dynamics=Dynamics(without_motion(small_pack)))
+    engine = Engine.of(pack)
+    begun, outline = begin(engine, [1, 2]).tensors(), engine.outline(2, 4, 4).tensors()
+    assert {name: (value.shape, value.dtype) for name, value in begun.items()} == {
+        name: (value.shape, value.dtype) for name, value in outline.items()
+    }
+
+
+def test_a_world_that_does_not_look_at_its_frames_shows_them_when_asked(small_pack):
+    engine = Engine.of(replace(small_pack, motion=None, dynamics=Dynamics(without_motion(small_pack))))
+    decoded: list[int] = []
+    hook = engine.autoencoder.decoder.register_forward_hook(lambda *_: decoded.append(1))
+    state, _ = run(engine, begin(engine, [1]), 3)
+    assert not decoded
+    assert engine.show(state).shape == (1, 64, 64, 3)
+    assert len(decoded) == 1
+    hook.remove()
+
+
+def without_motion(pack):
+    return replace(pack.file.dynamics, motion=None)
