@@ -18,7 +18,7 @@ from inhabit.bridge.errors import LocalProtocolError, RemoteProtocolError, World
 from inhabit.bridge.fields import Role, WireControls
 from inhabit.bridge.frames import Frame
 from inhabit.bridge.inputs import to_wire
-from inhabit.bridge.line import Connect, Line, encodings_for
+from inhabit.bridge.line import Connect, Line, encodings_for, sounds_for
 from inhabit.bridge.link import LinkState, Place, Ticket, read_frame
 from inhabit.bridge.messages import (
     Ack,
@@ -196,6 +196,8 @@ class LiveWorld:
         name: what the others in the room call us.
         video: how pictures travel: "raw", "h264" or "jpeg" (which need inhabit[remote] on both sides); "auto" takes raw
             on this machine and the best of the others from elsewhere. What the sidecar cannot make comes raw.
+        sound: how sound travels: "pcm", or "opus" (which needs inhabit[remote] on both sides; 48 kbit/s a channel);
+            "auto" takes pcm on this machine and opus from elsewhere. It is the same samples a second to you.
         share: read frames from memory where the sidecar is on this machine and offers it.
         world: a name out of the sidecar's list; "" for its first one.
         role: "player", or "viewer" to look on only; "admin" if our key allows that.
@@ -215,11 +217,13 @@ class LiveWorld:
         world: str = "",
         share: bool = True,
         video: Literal["auto", "raw", "jpeg", "h264"] = "auto",
+        sound: Literal["auto", "pcm", "opus"] = "auto",
         connect: Connect = ZmqClient,
         clock: Clock = monotonic_ns,
     ):
         self.endpoint = endpoint
-        takes = ("rooms", "queue", *(("shm",) if share else ()), *encodings_for(endpoint, video))
+        encoded = (*encodings_for(endpoint, video), *sounds_for(endpoint, sound))
+        takes = ("rooms", "queue", *(("shm",) if share else ()), *encoded)
         self._place = Place(room=room, name=name, role=role, takes=takes, world=world)
         self._client, self._timeout_s, self._seed = client, timeout_s, seed
         self._begin, self._begin_part = split_picture(options or {})

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import msgspec
 
 from inhabit.bridge.errors import LocalProtocolError, RemoteProtocolError
-from inhabit.bridge.fields import MAX_HEADER_BYTES, MAX_PARTS, MAX_PICTURE_BYTES, MAX_STATE_BYTES
+from inhabit.bridge.fields import MAX_HEADER_BYTES, MAX_PARTS, MAX_PICTURE_BYTES, MAX_SOUND_BYTES, MAX_STATE_BYTES
 from inhabit.bridge.messages import (
     FROM_CLIENT,
     FROM_SERVER,
@@ -122,7 +122,8 @@ def _frame_parts(frame: FrameHeader) -> list[tuple[int, int]]:
         raw = frame.format == "rgb8"
         bounds.append((frame.pixel_bytes, frame.pixel_bytes) if raw else (1, MAX_PICTURE_BYTES))
     if frame.sound_bytes:
-        bounds.append((frame.sound_bytes, frame.sound_bytes))
+        raw = frame.sound_format == "s16"
+        bounds.append((frame.sound_bytes, frame.sound_bytes) if raw else (0, MAX_SOUND_BYTES))
     return bounds
 
 

@@ -11,6 +11,7 @@ from inhabit.bridge.messages import FrameHeader, Ring, replace
 from inhabit.bridge.pictures import choose
 from inhabit.bridge.ring import FrameRing, can_share
 from inhabit.bridge.session import Session
+from inhabit.bridge.sounds import speaks_opus
 from inhabit.bridge.studio import Studio
 
 log = logging.getLogger(__name__)
@@ -54,9 +55,10 @@ class Delivery:
         if info is None:
             return None
         encoding = choose(session.takes, info.width, info.height)
+        opus = speaks_opus(session.takes, info.sound_rate_hz, info.sound_channels)
         studio = None
-        if encoding is not None:
-            studio = Studio(encoding, info.width, info.height, info.rate_hz, self._wake)
+        if encoding is not None or opus:
+            studio = Studio(info, encoding, opus=opus, wake=self._wake)
             session.takes -= {"shm"}
         self._studios[session.identity] = studio
         return studio

@@ -18,7 +18,10 @@ MAX_STATE_BYTES = 64 * 1024 * 1024
 """Size of a saved state."""
 
 MAX_PICTURE_BYTES = 16 * 1024 * 1024
-"""Size of an encoded picture or of encoded sound."""
+"""Size of an encoded picture."""
+
+MAX_SOUND_BYTES = 64 * 1024
+"""Size of encoded sound."""
 
 MAX_TEXT = 512
 """Characters of a reason or an error message."""
@@ -46,7 +49,7 @@ Mode = Literal["free", "lockstep", "monitor"]
 Role = Literal["player", "viewer", "admin"]
 Channel = Literal["ctl", "vid"]
 PixelFormat = Literal["rgb8", "jpeg", "h264"]
-SoundFormat = Literal["s16"]
+SoundFormat = Literal["s16", "opus"]
 WireState = Literal["loading", "ready", "running", "paused", "failed"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 import msgspec
@@ -15,7 +16,10 @@ from inhabit.bridge.messages import Attached, FrameHeader, Key
 from inhabit.bridge.pacing import NS_PER_S, Clock
 from inhabit.bridge.pictures import Decoder, PictureError, decodable, make_decoder
 from inhabit.bridge.ring import RingReader
+from inhabit.bridge.sounds import OpusDecoder, has_opus
 from inhabit.bridge.transport import ClientTransport
+
+log = logging.getLogger(__name__)
 
 Connect = Callable[[str], ClientTransport]
 
@@ -47,6 +51,7 @@ class Line:
         self._ring: RingReader | None = None
         self._missed = 0
         self._decoder: Decoder | None = None
+        self._ear: OpusDecoder | None = None
         self.link = Link(
             endpoint=endpoint, mode=mode, client=client, timeout_ns=round(timeout_s * NS_PER_S), now_ns=clock(),
             epoch=epoch, place=place, resume=resume,
@@ -91,6 +96,8 @@ class Line:
         header = packet.message
         if not isinstance(header, FrameHeader):
             return packet
+        if header.sound_format != "s16" and header.sound_bytes:
+            header, packet = self._heard(header, packet)
         if header.format != "rgb8":
             return self._decoded(header, packet)
         if not header.slot:
@@ -120,6 +127,20 @@ class Line:
         raw = np.ascontiguousarray(pixels).data.cast("B")
         return Packet(msgspec.structs.replace(header, format="rgb8"), (raw, *packet.payload[1:]))
 
+    def _heard(self, header: FrameHeader, packet: Packet) -> tuple[FrameHeader, Packet]:
+        """The same frame with its sound as plain samples; without, where it is of a kind that cannot be heard."""
+        rate_hz = self.link.info.sound_rate_hz if self.link.info is not None else 0
+        sound = b""
+        try:
+            if self._ear is None or self._ear.channels != header.sound_channels:
+                self._ear = OpusDecoder(rate_hz, header.sound_channels)
+            sound = self._ear.decode(packet.payload[-1], header.sound_samples).tobytes()
+        except ValueError as error:
+            log.debug("%s - at frame %d", error, header.index)
+        samples = len(sound) // (2 * header.sound_channels)
+        header = msgspec.structs.replace(header, sound_format="s16", sound_samples=samples)
+        return header, Packet(header, packet.payload[:-1] + ((sound,) if sound else ()))
+
     def wait(self, timeout_s: float) -> None:
         """Sleep until something arrives, or for a short while."""
         self._transport.wait(min(WAIT_S, max(0.0, timeout_s)))
@@ -137,14 +158,29 @@ class Line:
         return self._transport.send(channel, encode(packet.message, *packet.payload)) == "sent"
 
 
+def is_remote(endpoint: str) -> bool:
+    """Whether that is on another machine, as far as its name tells."""
+    host = endpoint.removeprefix("tcp://").rpartition(":")[0].strip("[]")
+    return endpoint.startswith("tcp://") and host not in ("localhost", "::1") and not host.startswith("127.")
+
+
 def encodings_for(endpoint: str, video: str) -> tuple[str, ...]:
     """What to take from there. Raises LocalProtocolError for an encoding that cannot be read here."""
     if video == "raw":
         return ()
     if video == "auto":
-        host = endpoint.removeprefix("tcp://").rpartition(":")[0].strip("[]")
-        here = not endpoint.startswith("tcp://") or host in ("localhost", "::1") or host.startswith("127.")
-        return () if here else decodable()
+        return decodable() if is_remote(endpoint) else ()
     if video not in decodable():
         raise LocalProtocolError(f'Cannot read {video} pictures here: run `pip install "inhabit[remote]"`')
     return (video,)
+
+
+def sounds_for(endpoint: str, sound: str) -> tuple[str, ...]:
+    """The same for sound. Raises LocalProtocolError where Opus is asked for and cannot be heard here."""
+    if sound == "pcm" or (sound == "auto" and not is_remote(endpoint)):
+        return ()
+    if has_opus():
+        return ("opus",)
+    if sound == "auto":
+        return ()
+    raise LocalProtocolError(f'Cannot hear {sound} here: run `pip install "inhabit[remote]"`')

@@ -126,10 +126,10 @@ class FrameHeader(Message, frozen=True, kw_only=True, array_like=True):
     """Pixels."""
 
     sound_samples: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 0
-    """Samples for each channel in the sound part; 0 means that there is no sound part."""
+    """Samples for each channel of the frame's sound, at the world's rate; 0 means that there is no sound part."""
 
     sound_channels: Annotated[int, msgspec.Meta(ge=0, le=8)] = 0
-    """Channels of the sound part, interleaved int16 little-endian."""
+    """Channels of the sound part."""
 
     reward: float = 0.0
     """Earned since the last frame that was sent."""
@@ -156,7 +156,7 @@ class FrameHeader(Message, frozen=True, kw_only=True, array_like=True):
     """The pixels can be decoded without any frame before; only h264 ever says false."""
 
     sound_format: SoundFormat = "s16"
-    """Layout of the sound part."""
+    """s16: interleaved int16, little-endian. opus: packets of 48 kHz, each led by its length as uint16."""
 
     def __post_init__(self) -> None:
         if not math.isfinite(self.reward):
