@@ -48,8 +48,9 @@ class LearnConfig:
     """Share of the steps that show only the middle of the frames, wider or taller: the world then also plays at other
     sizes."""
 
-    gate: float = 0.9
-    """Object recall that the codec must reach before dynamics is trained (where objects were recorded)."""
+    gate: float = 0.95
+    """Share of the objects that are found in real frames which must be found in what the codec makes of them, before
+    dynamics is trained (where objects were recorded)."""
 
     final: bool = True
     """Let the learning rate fall at the end; --no-final keeps it up for a session that will be continued."""

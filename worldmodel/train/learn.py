@@ -86,7 +86,7 @@ class Learner:
             return None
         detector = self.run.resume_detector()
         if detector is None:
-            seconds = min(120.0, 0.08 * self.budget.seconds)
+            seconds = min(240.0, 0.06 * self.budget.seconds)
             self.display.begin(f"object detector, {seconds:.0f} s")
             detector = train_detector(self.footage, Budget(seconds=seconds), self.device)
             self.run.keep_detector(detector)
@@ -107,16 +107,16 @@ class Learner:
             sheet = self.run.folder / "sheets" / "codec.png"
             figures = check_codec(autoencoder, self.footage, detector, self.device, sheet)
             self.run.progress.codec = {name: value for name, value in figures.items() if math.isfinite(value)}
-            self.run.progress.codec_passed = figures.get("object_recall", 1.0) >= self.config.gate
+            self.run.progress.codec_passed = kept_share(figures) >= self.config.gate
             self.run.save()
             self.display.say("codec: " + ", ".join(f"{name} {value:.3f}" for name, value in figures.items()))
             resumed = True
         if self.run.progress.codec_passed:
             return autoencoder.to(self.device).eval().requires_grad_(False)
         raise InhabitError(
-            f"Expected object recall {self.config.gate} in the codec's reconstructions, got "
-            f"{figures['object_recall']:.3f} - at {self.run.folder}; run the same command again to go on, "
-            f"or accept it with --gate {figures['object_recall']:.2f}"
+            f"Expected the codec to keep {self.config.gate:.0%} of the objects that are found in real frames, got "
+            f"{kept_share(figures):.1%} - at {self.run.folder}; run the same command again to go on, "
+            f"or accept it with --gate {math.floor(100 * kept_share(figures)) / 100}"
         )
 
     def sound(self) -> SoundCodec | None:
@@ -356,6 +356,12 @@ class Learner:
         figures = check_dynamics(world, average, self.footage, self.device, sheet)
         self.display.say("dream: " + ", ".join(f"{name} {value:.3f}" for name, value in figures.items()))
         save_pack(self.pack(world, average), self.config.out)
+
+
+def kept_share(figures: Mapping[str, float]) -> float:
+    """Of the objects that are found in real frames, the share that is found in the codec's; 1 where there are none."""
+    ceiling = figures.get("ceiling", 0.0)
+    return figures["object_recall"] / ceiling if ceiling > 0 else 1.0
 
 
 def title_of(source: str) -> str:
