@@ -22,6 +22,7 @@ from inhabit.bridge.controls import Controls
 from inhabit.bridge.errors import InhabitError
 from inhabit.bridge.frames import Frame
 from inhabit.bridge.pacing import Clock, monotonic_ns
+from inhabit.bridge.playout import Playout
 
 LISTEN_S = 0.004
 """How long a turn waits for a frame before it looks at the devices again: what an input may wait here, s."""
@@ -86,6 +87,7 @@ class PlayLoop:
         self.face.statistics = self.options.statistics
         self.devices = Devices()
         self.speaker = Speaker()
+        self.playout = Playout(clock_ns)
         self.watchers: list[Watcher] = []
         self.clip: Clip | None = None
         self.done = False
@@ -314,6 +316,8 @@ class PlayLoop:
                 self.face.say(effect, self._clock_ns())
             if state := pane.kept():
                 self._keep(state)
+            if number == 0:
+                frame = self._in_time(frame)
             if frame is not None:
                 pane.take(frame, self._clock_ns())
                 self._fresh = True
@@ -322,7 +326,6 @@ class PlayLoop:
                         self._moment = self.options.moment
                         pane.go_back(self._moment)
                     self._waiting = frame
-                    self._hear(frame)
         if timeout_s:
             time.sleep(timeout_s)
         known = [(pane.state, pane.info is not None) for pane in self.panes]
@@ -332,11 +335,15 @@ class PlayLoop:
                 self.speaker.rest()
             self._settle()
 
-    def _hear(self, frame: Frame) -> None:
-        """Only the first world is heard: two at once would tell nobody anything."""
+    def _in_time(self, frame: Frame | None) -> Frame | None:
+        """What is due of the first world. Only that one is heard: two at once would tell nobody anything."""
         info = self.panes[0].info
-        if info and info.sound_rate_hz and self.options.sound:
-            self.speaker.play(frame, info.sound_rate_hz)
+        if frame is not None and info is not None:
+            heard_hz = info.sound_rate_hz if self.options.sound else 0
+            self.playout.put(frame, rate_hz=info.rate_hz, sound_rate_hz=heard_hz)
+            if self.playout.sound is not None:
+                self.speaker.play_from(self.playout.sound)
+        return self.playout.show()
 
     def _turn_volume(self, *, louder: bool) -> None:
         volume = self.speaker.turn_volume(louder)

@@ -1,4 +1,4 @@
-"""What is heard: the queue by hand, the speaker on SDL's own thread, and the sound of a clip."""
+"""What is heard: the speaker on SDL's own thread, and the sound of a clip."""
 
 import os
 import subprocess
@@ -10,51 +10,13 @@ import numpy as np
 import pytest
 
 from inhabit.bindings.window.clip import CLIP_SOUND_HZ, Clip
-from inhabit.bindings.window.speaker import LONGEST_LAG_S, RESERVE_S, VOLUMES, Queue, Speaker
+from inhabit.bindings.window.speaker import VOLUMES, Speaker
 from inhabit.bridge.controls import Controls
 from inhabit.bridge.frames import Frame
 from inhabit.bridge.toy import ToyWorld
 
 RATE_HZ = 16_000
 FIRE = Controls(held=frozenset({"Space"}))
-
-
-def loud(seconds: float) -> np.ndarray:
-    return np.full((round(seconds * RATE_HZ), 2), 10_000, np.int16)
-
-
-def test_nothing_is_played_before_there_is_a_reserve():
-    queue = Queue(RATE_HZ, 2)
-    queue.put(loud(RESERVE_S / 2))
-    assert not queue.take(100).any()
-    queue.put(loud(RESERVE_S / 2))
-    assert queue.take(1000)[-1, 0] == 10_000
-    assert queue.underruns == 0
-
-
-def test_sound_begins_and_ends_without_a_click():
-    queue = Queue(RATE_HZ, 2)
-    queue.put(loud(RESERVE_S))
-    heard = np.concatenate([queue.take(256) for _ in range(12)])[:, 0]
-    assert queue.underruns == 1
-    assert np.abs(np.diff(np.concatenate([[0], heard]))).max() < 400
-    assert heard[-1] == 0
-
-
-def test_what_lags_behind_the_picture_is_dropped():
-    queue = Queue(RATE_HZ, 2)
-    queue.put(loud(LONGEST_LAG_S + 0.1))
-    assert queue.lag_s == pytest.approx(RESERVE_S)
-    assert queue.dropped == round((LONGEST_LAG_S + 0.1 - RESERVE_S) * RATE_HZ)
-
-
-def test_standing_still_is_no_underrun():
-    queue = Queue(RATE_HZ, 2)
-    queue.put(loud(RESERVE_S))
-    queue.take(256)
-    queue.clear()
-    assert queue.take(256)[-1, 0] == 0
-    assert queue.underruns == 0
 
 
 def test_a_world_that_keeps_its_rate_is_heard_without_a_gap(dummy_display):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import selectors
 import socket
 import time
@@ -13,6 +14,7 @@ class Proxy:
     """Stands between a client and a sidecar, in a thread of its own.
 
     stalled: nothing passes, connections stay open.   bytes_per_s: towards the client; 0 for no bound.
+    jitter_s: each piece towards the client is held back for up to that, by seed.
     """
 
     def __init__(self, endpoint: str):
@@ -22,6 +24,8 @@ class Proxy:
         self.endpoint = f"tcp://127.0.0.1:{self._listener.getsockname()[1]}"
         self.stalled = False
         self.bytes_per_s = 0
+        self.jitter_s = 0.0
+        self._dice = random.Random(1)
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
         self._cut = self._closing = False
         self._thread = Thread(target=self._run, daemon=True)
@@ -54,6 +58,8 @@ class Proxy:
                         self._accept(selector)
                         continue
                     source, sink, towards_client = key.data
+                    if towards_client and self.jitter_s:
+                        time.sleep(self._dice.uniform(0, self.jitter_s))
                     if towards_client and self.bytes_per_s:
                         if budget < 1:
                             time.sleep(0.002)

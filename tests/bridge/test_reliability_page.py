@@ -30,6 +30,9 @@ def test_figures_are_those_of_the_reports():
     assert f"{room['fps_least_share']:.1f} frames a second for the slowest" in PAGE
     assert f"{fuzz['messages']:,} broken messages | {fuzz['unhandled']} unhandled exceptions" in PAGE
     assert f"memory {soak['rss_mb_begin']:.1f} to {soak['rss_mb_end']:.1f} MB" in PAGE
+    rows = [row for row in report("together.json")["rows"] if row["threads"] == 1 and row["way"] == "together"]
+    for row in rows[1:]:
+        assert f"{row['sessions']} sessions {row['fps']:.0f} ({row['of_alone']:.2f} of one by one)" in PAGE
     for size in ("720p", "1080p"):
         wire, memory = speed[f"{size}_wire"]["p50_ms"], speed[f"{size}_memory"]["p50_ms"]
         assert f"{size} | p50 {wire:.1f} ms over the wire, {memory:.1f} ms through memory" in PAGE
