@@ -126,6 +126,7 @@ class Seat:
         with self._lock:
             session = self.session
         try:
+            self._snapshots.tidy()
             if self._prepare(session):
                 return True
             if isinstance(session, Session) and session.parting and session.state != "closed":

@@ -14,8 +14,9 @@ import logging
 import os
 import struct
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from pathlib import Path
+from threading import Lock
 from typing import Annotated
 
 import msgspec
@@ -78,7 +79,7 @@ def hash_of(secret: bytes) -> bytes:
 
 
 class Snapshots:
-    """The newest snapshot of each session: in memory, and in a folder if there is one.
+    """The newest snapshot of each session: in memory, and in a folder if there is one. For any thread.
 
     Args:
         folder: where they survive the sidecar; None keeps them only as long as it lives.
@@ -87,6 +88,8 @@ class Snapshots:
     def __init__(self, folder: Path | None = None):
         self._folder = folder
         self._kept: OrderedDict[str, tuple[Snapshot, bytes]] = OrderedDict()
+        self._lock = Lock()
+        self._over: deque[str] = deque()
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._sweep(folder)
@@ -99,10 +102,11 @@ class Snapshots:
         """Keep one. A disk that is full or gone is told in the log; the one in memory is kept all the same."""
         if len(state) > MAX_STATE_BYTES:
             return
-        self._kept.pop(snapshot.name, None)
-        self._kept[snapshot.name] = (snapshot, state)
-        while len(self._kept) > KEPT_MAX or sum(len(held) for _, held in self._kept.values()) > KEPT_BYTES:
-            self._kept.popitem(last=False)
+        with self._lock:
+            self._kept.pop(snapshot.name, None)
+            self._kept[snapshot.name] = (snapshot, state)
+            while len(self._kept) > KEPT_MAX or sum(len(held) for _, held in self._kept.values()) > KEPT_BYTES:
+                self._kept.popitem(last=False)
         if self._folder is None:
             return
         try:
@@ -112,8 +116,9 @@ class Snapshots:
 
     def get(self, name: str) -> tuple[Snapshot, bytes] | None:
         """The newest one of that name, None when there is none that is whole."""
-        kept = self._kept.get(name)
-        if kept is not None or self._folder is None:
+        with self._lock:
+            kept = self._kept.get(name)
+        if kept is not None or self._folder is None or name in self._over:
             return kept
         path = self._folder / f"{name}{SUFFIX}"
         if not path.is_file():
@@ -126,9 +131,19 @@ class Snapshots:
             return None
 
     def drop(self, name: str) -> None:
-        """A session is over for good."""
-        self._kept.pop(name, None)
+        """A session is over for good. Its file goes with the next tidy(): who drops has no time to wait for a disk."""
+        with self._lock:
+            self._kept.pop(name, None)
         if self._folder is not None:
+            self._over.append(name)
+
+    def tidy(self) -> None:
+        """Remove the files of sessions that are over."""
+        while self._folder is not None and self._over:
+            try:
+                name = self._over.popleft()
+            except IndexError:  # another thread was quicker
+                return
             with contextlib.suppress(OSError):
                 (self._folder / f"{name}{SUFFIX}").unlink(missing_ok=True)
 

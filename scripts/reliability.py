@@ -9,6 +9,7 @@ fuzz    messages that are none, or nearly, through codec and session
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import random
 import signal
@@ -24,6 +25,7 @@ import psutil
 from inhabit.bridge.client import LiveWorld, RemoteWorld
 from inhabit.bridge.codec import WireError, decode_from_client, decode_from_server
 from inhabit.bridge.controls import IDLE, Controls
+from inhabit.bridge.errors import WorldError
 from inhabit.bridge.look import look
 from inhabit.bridge.report import machine, rss_mb, tidy, write_report
 from inhabit.bridge.sidecar import Sidecar
@@ -60,21 +62,22 @@ def soak(options: argparse.Namespace) -> dict[str, Any]:
     """Memory, handles and latency over time, with clients that come and go."""
     dice = random.Random(options.seed)
     samples: list[dict[str, float]] = []
-    sessions = 0
+    sessions, lost = 0, list[str]()
     with Supervisor(["serve", "toy", "--max-sessions", "8"]) as supervisor:
         endpoint = supervisor.wait_until_listening()
         pid = supervisor.poll().pid
         assert pid is not None
         process = psutil.Process(pid)
-        end, due = time.monotonic() + options.minutes * 60, 0.0
+        begun, due = time.monotonic(), 0.0
+        end = begun + options.minutes * 60
         with LiveWorld(endpoint, client="stays") as stays, LiveWorld(endpoint, room="den", name="slow") as slow:
             slow_due = 0.0
             while time.monotonic() < end:
                 supervisor.poll()
-                with RemoteWorld(endpoint, client="comes and goes") as guest:
-                    guest.reset(seed=dice.randrange(1000))
-                    for _ in range(20):
-                        guest.step(HELD if dice.random() < 0.5 else IDLE)
+                try:
+                    _visit(endpoint, dice)
+                except WorldError as error:  # told in the report; whoever comes next must be served
+                    lost.append(f"{error} - after {time.monotonic() - begun:.0f} s")
                 sessions += 1
                 until = time.monotonic() + 0.5
                 while time.monotonic() < until:
@@ -83,17 +86,32 @@ def soak(options: argparse.Namespace) -> dict[str, Any]:
                     if time.monotonic() > slow_due:
                         slow.poll()
                         slow_due = time.monotonic() + 0.2
-                if time.monotonic() >= due:
+                for live in (stays, slow):
+                    if live.state in ("lost", "failed"):
+                        lost.append(f"{live.reason} - after {time.monotonic() - begun:.0f} s")
+                        live.reconnect(supervisor.wait_until_listening())
+                if time.monotonic() >= due and supervisor.poll().pid == pid:
                     due = time.monotonic() + 10.0
-                    samples.append(_sample(process, endpoint, stays))
+                    with contextlib.suppress(WorldError):
+                        samples.append(_sample(process, endpoint, stays))
             frames, restarts = stays.stats()["frames"], supervisor.poll().restarts
     return {
         "minutes": options.minutes,
         "sessions": sessions,
+        "lost": len(lost),
+        "why_lost": lost[:10],
         "frames": frames,
         "restarts": restarts,
         **_slopes(samples),
     }
+
+
+def _visit(endpoint: str, dice: random.Random) -> None:
+    """An agent that comes, makes a few steps and goes."""
+    with RemoteWorld(endpoint, client="comes and goes") as guest:
+        guest.reset(seed=dice.randrange(1000))
+        for _ in range(20):
+            guest.step(HELD if dice.random() < 0.5 else IDLE)
 
 
 def _sample(process: psutil.Process, endpoint: str, live: LiveWorld) -> dict[str, float]:
