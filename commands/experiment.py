@@ -52,6 +52,9 @@ class Options:
     gate: float | None = None
     """Share of the objects that the world's codec must not lose, 0 to 1; by default the scale's."""
 
+    only_record: bool = False
+    """End after the first stage, the real play that the world is learnt from."""
+
     workers: int = 0
     """Processes that play the real game; 0 means one for each core."""
 
@@ -79,7 +82,11 @@ def run(options: Options) -> None:
     told["gate"] = options.gate
     chosen = {name: value for name, value in told.items() if value is not None}
     config = replace(config, device=options.device, **chosen)
-    report = TakeCover(config, make_dreams, Display()).run()
+    experiment = TakeCover(config, make_dreams, Display())
+    if options.only_record:
+        experiment.record()
+        return
+    report = experiment.run()
     for path in (options.out / "report.json", options.report):
         if path is not None:
             write_report(path, report)

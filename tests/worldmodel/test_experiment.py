@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import subprocess
 import sys
 from dataclasses import replace
@@ -13,11 +14,15 @@ import torch
 from PIL import Image
 
 from inhabit.bridge.errors import InhabitError
+from inhabit.bridge.report import write_report
 from inhabit.worldmodel.experiments import config as settings
 from inhabit.worldmodel.experiments.config import PPOConfig, take_cover
 from inhabit.worldmodel.experiments.measures import mean_with_interval, over_seeds, rank_correlation, transfer_ratio
+from inhabit.worldmodel.experiments.pieces import Clock, TrainingFile
+from inhabit.worldmodel.experiments.players import Episode, play
 from inhabit.worldmodel.experiments.policy import SEEN, Policy, Sight, load_policy, save_policy
-from inhabit.worldmodel.experiments.ppo import advantages, train, whole_episodes
+from inhabit.worldmodel.experiments.ppo import Learning, advantages, train, whole_episodes
+from inhabit.worldmodel.train.display import Display
 
 SHAPE = (2, 2, 2)
 
@@ -105,6 +110,63 @@ def test_a_policy_is_kept_whole(tmp_path):
         load_policy(tmp_path / "p.safetensors", SHAPE, 4)
 
 
+def test_a_training_that_is_broken_off_goes_on_from_what_was_kept(tmp_path, monkeypatch):
+    """Broken off in an update or in a check: nothing is done twice but what came after the last time it was kept."""
+    monkeypatch.setattr("inhabit.worldmodel.experiments.ppo.KEEP_EVERY_S", 0.0)
+    config = PPOConfig(steps=1024, envs=16, length=16, epochs=1, parts=2)
+    kept, checked = TrainingFile(tmp_path / "pieces" / "ppo.safetensors"), []
+
+    def learn(breaks: str) -> Learning:
+        policy = Policy(SHAPE, 3)
+
+        def on_update(learning: Learning) -> None:
+            if breaks == f"update {learning.steps}":
+                raise KeyboardInterrupt
+
+        def on_check(index: int) -> dict[str, float]:
+            if breaks == f"check {index}":
+                raise KeyboardInterrupt
+            checked.append(index)
+            return {"dream": float(index), "real": 0.0}
+
+        return train(Signals(), policy, config, seed=1, on_update=on_update, checks=2, on_check=on_check, kept=kept)
+
+    for breaks in ("update 512", "check 0", "update 1024", "check 1"):
+        with pytest.raises(KeyboardInterrupt):
+            learn(breaks)
+    learning = learn("")
+    assert learning.steps == 1024
+    assert [told["dream"] for told in learning.checks] == [0, 1]
+    assert checked == [0, 1]
+    assert len(learning.returns) == 4  # updates, each counted once
+    again = learn("")
+    assert again == learning
+    assert checked == [0, 1]
+
+
+def test_what_was_played_is_not_played_again(tmp_path, monkeypatch):
+    told = [[seed, 100.0 + seed, 25] for seed in range(16)]
+    for first in (0, 8):
+        write_report(tmp_path / f"{first}.json", {"episodes": told[first : first + 8]})
+    monkeypatch.setattr(multiprocessing, "get_context", lambda kind: pytest.fail("played again"))
+    assert play("random", range(16), size=64, workers=1, pieces=tmp_path) == [Episode(*one) for one in told]
+
+
+def test_a_clock_counts_all_the_times_that_something_was_begun(tmp_path, monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr("inhabit.worldmodel.experiments.pieces.time.monotonic", lambda: now[0])
+    for began_s in (0.0, 30.0):
+        clock = Clock(Silent(), tmp_path / "clock.json")
+        assert clock.seconds == began_s
+        now[0] += 30
+        clock.show(0.5, 30.0, 1, "frames", {})
+        now[0] += 5  # not noted any more: broken off
+
+
+class Silent(Display):
+    def show(self, *_: Any) -> None: ...
+
+
 def test_intervals_hold_the_mean_and_shrink_with_more_episodes():
     rng = np.random.default_rng(0)
     few, many = (mean_with_interval(rng.normal(300, 150, count).tolist()) for count in (25, 400))
@@ -155,7 +217,6 @@ def test_a_setting_that_does_not_fit_is_named(tmp_path):
 def test_players_in_processes_play_and_record_what_they_are_told(tmp_path):
     """The real game: equal seeds live equally long, and each row holds the action that led to it."""
     pytest.importorskip("vizdoom")
-    from inhabit.worldmodel.experiments.players import play
     from inhabit.worldmodel.recordings import read_shards
 
     again = [play("random", range(40, 44), size=64, workers=count) for count in (1, 2)]
@@ -186,7 +247,6 @@ def test_the_experiment_runs_from_end_to_end_and_goes_on_where_it_stopped(tmp_pa
     from inhabit.commands.experiment import make_dreams, print_report
     from inhabit.worldmodel.experiments.plots import draw
     from inhabit.worldmodel.experiments.take_cover import TakeCover
-    from inhabit.worldmodel.train.display import Display
 
     config = replace(
         take_cover("smoke", tmp_path, workers=2), episodes=8, collect_episodes=2, world_minutes=0.2,

@@ -68,7 +68,7 @@ class TakeCoverConfig:
     size: int = 64
     """Width and height of a frame, pixels."""
 
-    episodes: int = 700
+    episodes: int = 800
     """Real episodes to learn the first world from, half random, half scripted."""
 
     collect_episodes: int = 300
@@ -80,7 +80,8 @@ class TakeCoverConfig:
     world_minutes: float = 45.0
     refine_minutes: float = 25.0
     gate: float = 0.6
-    """Object recall that the codec must reach. Fireballs far away are a pixel or two at this size."""
+    """Share of the objects found in real frames that the codec must keep. Fireballs far away are a pixel or two at this
+    size."""
 
     steps: int = 1
     """Sampling steps a frame."""

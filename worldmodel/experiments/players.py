@@ -13,6 +13,7 @@ import numpy as np
 
 from inhabit.bridge.controls import Controls
 from inhabit.bridge.frames import Frame
+from inhabit.bridge.report import read_report, write_report
 from inhabit.worldmodel.experiments.config import MOST_FRAMES, SOURCE, TICS
 from inhabit.worldmodel.recordings import Meta, Moment, ShardWriter, write_meta
 
@@ -47,6 +48,8 @@ class Task:
     """Folder of a recording; None only counts."""
     objects: bool
     """Record where the objects in view are."""
+    note: Path | None
+    """Where it is noted what these episodes were, when they are over."""
 
 
 def play(
@@ -58,9 +61,14 @@ def play(
     codec: Path | None = None,
     record_to: Path | None = None,
     objects: bool = True,
+    pieces: Path | None = None,
     on_progress: Callable[[int, int], None] = lambda done, all_: None,
 ) -> list[Episode]:
-    """Play episodes with these seeds, each to its end or to MOST_FRAMES, and say how long each lasted."""
+    """Play episodes with these seeds, each to its end or to MOST_FRAMES, and say how long each lasted.
+
+    Args:
+        pieces: a folder that notes what has been played, so that the same call goes on where it was broken off.
+    """
     if record_to is not None:
         write_meta(record_to, describe(size))
     starts = range(seeds.start, seeds.stop, EPISODES_A_TASK)
@@ -72,10 +80,15 @@ def play(
             size=size,
             record_to=record_to,
             objects=objects,
+            note=None if pieces is None else pieces / f"{start}.json",
         )
         for start in starts
     ]
-    lived: list[Episode] = []
+    played = [task for task in tasks if task.note is not None and task.note.is_file()]
+    lived = [Episode(*one) for task in played if task.note for one in read_report(task.note)["episodes"]]
+    tasks = [task for task in tasks if task not in played]
+    if not tasks:
+        return sorted(lived)
     with multiprocessing.get_context("spawn").Pool(min(workers, len(tasks))) as pool:
         for episodes in pool.imap_unordered(_play, tasks):
             lived += episodes
@@ -111,6 +124,8 @@ def _play(task: Task) -> list[Episode]:
                 writer.add(moment)
     if writer is not None and task.record_to is not None:
         writer.write(task.record_to / f"shard-{task.seeds.start:08d}.h5")
+    if task.note is not None:
+        write_report(task.note, {"episodes": lived})
     game.close()
     return lived
 

@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from inhabit.worldmodel.experiments.config import PPOConfig
 from inhabit.worldmodel.experiments.policy import Policy, Sight
 
+KEEP_EVERY_S = 45.0
+
 
 class Envs(Protocol):
     """A vector environment with latents as observations, tensors, and autoreset_mode SAME_STEP."""
@@ -39,6 +41,15 @@ class Learning:
     """Mean return of the episodes that ended during each update; NaN where none did."""
     lengths: list[float] = field(default_factory=list)
     entropies: list[float] = field(default_factory=list)
+    checks: list[dict[str, float]] = field(default_factory=list)
+    """What each check on the way told."""
+
+
+class Kept(Protocol):
+    """Where a training is kept while it goes on."""
+
+    def keep(self, policy: Policy, optimiser: torch.optim.Optimizer, learning: Learning) -> None: ...
+    def resume(self, policy: Policy, optimiser: torch.optim.Optimizer) -> Learning | None: ...
 
 
 @dataclass(kw_only=True)
@@ -61,19 +72,44 @@ def train(
     *,
     seed: int,
     on_update: Callable[[Learning], None] = lambda learning: None,
+    checks: int = 0,
+    on_check: Callable[[int], dict[str, float]] = lambda index: {},
+    kept: Kept | None = None,
 ) -> Learning:
-    """Train a policy for config.steps steps. `on_update` is called after each update."""
+    """Train a policy for config.steps steps. `on_update` is called after each update.
+
+    Args:
+        checks: how often `on_check` is called on the way, evenly spread, the last time at the end.
+        kept: where the training is kept, and goes on from; its environments then begin anew.
+    """
     torch.manual_seed(seed)
     optimiser = torch.optim.Adam(policy.parameters(), config.rate, eps=1e-5)
-    learning, began = Learning(), time.monotonic()
-    walker = Walker(envs, seed)
-    while learning.steps < config.steps:
+    learning = kept.resume(policy, optimiser) if kept else None
+    learning = learning or Learning()
+    before_s, began = learning.all_s, time.monotonic()
+    kept_s, checked_s = began, 0.0
+    walker = Walker(envs, seed + learning.steps)
+    while True:
+        while len(learning.checks) < checks and learning.steps * checks >= config.steps * (len(learning.checks) + 1):
+            if kept:  # what is checked must be what is kept: a check that is broken off begins again
+                kept.keep(policy, optimiser, learning)
+            check_began = time.monotonic()
+            learning.checks.append(on_check(len(learning.checks)))
+            checked_s += time.monotonic() - check_began
+            if kept:
+                kept.keep(policy, optimiser, learning)
+        if learning.steps >= config.steps:
+            break
         for group in optimiser.param_groups:
             group["lr"] = config.rate * (1 - learning.steps / config.steps)
         batch = walker.walk(policy, config, learning)
         learning.entropies.append(_update(policy, optimiser, batch, config))
-        learning.all_s = time.monotonic() - began
+        now = time.monotonic()
+        learning.all_s = before_s + now - began - checked_s
         on_update(learning)
+        if kept and (now - kept_s > KEEP_EVERY_S or learning.steps >= config.steps):
+            kept.keep(policy, optimiser, learning)
+            kept_s = now
     return learning
 
 

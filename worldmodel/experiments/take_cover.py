@@ -33,6 +33,7 @@ from inhabit.worldmodel.experiments.config import (
     TakeCoverConfig,
 )
 from inhabit.worldmodel.experiments.measures import mean_with_interval, over_seeds, rank_correlation, transfer_ratio
+from inhabit.worldmodel.experiments.pieces import Clock, TrainingFile
 from inhabit.worldmodel.experiments.players import GameEnvs, play
 from inhabit.worldmodel.experiments.policy import Policy, save_policy
 from inhabit.worldmodel.experiments.ppo import Envs, Learning, train, whole_episodes
@@ -67,22 +68,27 @@ class TakeCover:
     def run(self) -> dict[str, Any]:
         config = self.config
         self._check_settings()
-        self._once("recorded", self._record)
-        floor = self._once("random", lambda: {"tics": self._test("random", None)})
-        self._once("world-0", lambda: self._learn("world-0", config.world_minutes))
+        self.record()
+        floor = self._once("random", lambda pieces: {"tics": self._test("random", None, pieces=pieces)})
+        self._once("world-0", lambda pieces: self._learn("world-0", config.world_minutes, pieces))
         first = [self._policy(0, config.main_temperature, seed) for seed in range(config.seeds)]
         self._once("collected", self._collect)
-        self._once("world-1", lambda: self._learn("world-1", config.refine_minutes))
+        self._once("world-1", lambda pieces: self._learn("world-1", config.refine_minutes, pieces))
         second = {t: [self._policy(1, t, seed) for seed in range(config.seeds)] for t in config.temperatures}
         real = [self._real_policy(seed) for seed in range(config.seeds)]
         endings = self._once("endings", self._endings)
         rates = self._once("rates", self._rates)
         return self._report(floor, first, second, real, endings, rates)
 
+    def record(self) -> None:
+        """Only the first stage: the real episodes that the first world is learnt from."""
+        self._check_settings()
+        self._once("recorded", self._record)
+
     def _check_settings(self) -> None:
         """Raise InhabitError when the folder holds stages of an experiment with other settings."""
         mine = {name: value for name, value in _plain(self.config).items() if name not in ANY_TIME}
-        there = self._once("settings", lambda: mine)
+        there = self._once("settings", lambda pieces: mine)
         other = [name for name, value in mine.items() if there.get(name) != value]
         if other:
             said = ", ".join(f"{name} {there.get(name)}" for name in other)
@@ -91,98 +97,117 @@ class TakeCover:
                 f"{', '.join(f'{name} {mine[name]}' for name in other)} - at {self.out}; choose another -o"
             )
 
-    def _record(self) -> dict[str, Any]:
+    def _record(self, pieces: Path) -> dict[str, Any]:
         half = self.config.episodes // 2
         parts = (("explorer", range(RECORDED, RECORDED + half)),
                  ("scripted", range(RECORDED + half, RECORDED + self.config.episodes)))  # fmt: skip
-        return {player: self._summary(self._play(player, seeds, record=True)) for player, seeds in parts}
+        return {player: self._summary(self._play(player, seeds, pieces, record=True)) for player, seeds in parts}
 
-    def _collect(self) -> dict[str, Any]:
+    def _collect(self, pieces: Path) -> dict[str, Any]:
         """Real play of what the first policies have become."""
         told, share = {}, max(1, self.config.collect_episodes // self.config.seeds)
         for seed in range(self.config.seeds):
             first = COLLECTED + seed * share
             file = self._file(0, self.config.main_temperature, seed)
-            told[f"policy {seed}"] = self._summary(self._play(file, range(first, first + share), record=True))
+            told[f"policy {seed}"] = self._summary(self._play(file, range(first, first + share), pieces, record=True))
         return told
 
-    def _learn(self, name: str, minutes: float) -> dict[str, Any]:
-        """Learn or refine the world, give it starts, and keep a copy under `name`."""
-        from inhabit.worldmodel.train.learn import learn
-
-        config = self.config
-        learn(
-            LearnConfig(
-                recording=self.recording, out=self.world, name=PACK_NAME, preset=config.preset, minutes=minutes,
-                device=config.device, sound_share=0.0, gate=config.gate,
-            ),
-            self.display,
-        )  # fmt: skip
+    def _learn(self, name: str, minutes: float, pieces: Path) -> dict[str, Any]:
+        """Learn or refine the world for what is left of `minutes`, give it starts, and keep a copy under `name`."""
+        clock, recall = Clock(self.display, pieces / "clock.json"), None
+        try:
+            self._learn_for(minutes, self.config.gate, clock)
+        except InhabitError:
+            recall = reached(self.world)
+            if recall is None:
+                raise
+            self.display.say(f"the codec shows {recall:.0%} of the objects, not {self.config.gate:.0%}: it must do")
+            self._learn_for(minutes, recall, clock)
+        clock.note()
         beginnings = put_starts(self.world, self.recording)
         shutil.rmtree(self.out / name, ignore_errors=True)
         shutil.copytree(self.world, self.out / name)
-        return {"minutes": minutes, "beginnings": beginnings}
+        return {"minutes": minutes, "beginnings": beginnings, "below_gate": recall}
+
+    def _learn_for(self, minutes: float, gate: float, clock: Clock) -> None:
+        from inhabit.worldmodel.train.learn import learn
+
+        left = max(minutes - clock.seconds / 60, min(1.0, minutes))
+        learn(
+            LearnConfig(
+                recording=self.recording, out=self.world, name=PACK_NAME, preset=self.config.preset, minutes=left,
+                device=self.config.device, sound_share=0.0, gate=gate,
+            ),
+            clock,
+        )  # fmt: skip
 
     def _policy(self, stage: int, temperature: float, seed: int) -> dict[str, Any]:
         """Train a policy in the dream, test it in both on its way, and at the end in the real game."""
         name = f"policy-{stage}-{temperature:g}-{seed}"
-        return self._once(name, lambda: self._train_in_dream(name, stage, temperature, seed))
+        return self._once(name, lambda pieces: self._train_in_dream(name, stage, temperature, seed, pieces))
 
-    def _train_in_dream(self, name: str, stage: int, temperature: float, seed: int) -> dict[str, Any]:
+    def _train_in_dream(self, name: str, stage: int, temperature: float, seed: int, pieces: Path) -> dict[str, Any]:
         config, pack, file = self.config, self.out / f"world-{stage}", self._file(stage, temperature, seed)
         envs = self._dreams(pack, config.ppo.envs, temperature=temperature, horizon=config.horizon)
-        policy, checkpoints = self._new_policy(envs, seed), []
+        policy = self._new_policy(envs, seed)
 
-        def check() -> None:
+        def check(index: int) -> dict[str, float]:
             save_policy(policy, file)
-            checkpoints.append(
-                {
-                    "dream": float(np.mean(self._imagine(policy, stage, temperature, seed))),
-                    "real": float(np.mean(self._test(file, pack, first=CHECKED, count=config.checkpoint_episodes))),
-                }
-            )
+            played = pieces / f"check-{index}"
+            real = self._test(file, pack, pieces=played, first=CHECKED, count=config.checkpoint_episodes)
+            dream = self._imagine(policy, stage, temperature, seed)
+            return {"dream": float(np.mean(dream)), "real": float(np.mean(real))}
 
-        learning = self._train(name, envs, policy, config.ppo, seed, check)
+        learning = self._train(name, envs, policy, config.ppo, seed, pieces, check)
         envs.close()
         imagined = self._imagine(policy, stage, temperature, seed)
         return {
-            "temperature": temperature, "seed": seed, "tics": self._test(file, pack), "imagined": imagined,
-            "checkpoints": checkpoints, **_told(learning),
+            "temperature": temperature, "seed": seed, "tics": self._test(file, pack, pieces=pieces / "test"),
+            "imagined": imagined, "checkpoints": learning.checks, **_told(learning),
         }  # fmt: skip
 
     def _real_policy(self, seed: int) -> dict[str, Any]:
-        return self._once(f"real-{seed}", lambda: self._train_in_game(seed))
+        return self._once(f"real-{seed}", lambda pieces: self._train_in_game(seed, pieces))
 
-    def _train_in_game(self, seed: int) -> dict[str, Any]:
+    def _train_in_game(self, seed: int, pieces: Path) -> dict[str, Any]:
         """The ceiling: the same policy and as many steps, in the real game."""
         config, pack, file = self.config, self.out / "world-1", self.out / "policies" / f"real-{seed}.safetensors"
         first_seed = REAL_TRAINED + seed * 500_000
         envs = GameEnvs(pack, config.real_envs, size=config.size, first_seed=first_seed)
         policy = self._new_policy(envs, seed).cpu()
         length = config.ppo.length * config.ppo.envs // config.real_envs  # as many steps between two updates
-        learning = self._train(f"real-{seed}", envs, policy, replace(config.ppo, length=length), seed, lambda: None)
+        learning = self._train(f"real-{seed}", envs, policy, replace(config.ppo, length=length), seed, pieces)
         envs.close()
         save_policy(policy, file)
-        return {"seed": seed, "tics": self._test(file, pack), **_told(learning)}
+        return {"seed": seed, "tics": self._test(file, pack, pieces=pieces / "test"), **_told(learning)}
 
     def _train(
-        self, name: str, envs: Envs, policy: Policy, config: PPOConfig, seed: int, check: Callable[[], None]
+        self,
+        name: str,
+        envs: Envs,
+        policy: Policy,
+        config: PPOConfig,
+        seed: int,
+        pieces: Path,
+        check: Callable[[int], dict[str, float]] | None = None,
     ) -> Learning:
         title = f"{name}: {config.steps} steps"
         self.display.begin(title)
-        due, checked = config.steps / self.config.checkpoints, 0
 
         def on_update(learning: Learning) -> None:
-            nonlocal checked
             figures = {"return": learning.returns[-1], "entropy": learning.entropies[-1]}
             known = {what: value for what, value in figures.items() if value == value}
             self.display.show(learning.steps / config.steps, learning.all_s, learning.steps, "steps", known)
-            if learning.steps >= due * (checked + 1):
-                checked += 1
-                check()
-                self.display.begin(title)
 
-        learning = train(envs, policy, config, seed=seed, on_update=on_update)
+        def on_check(index: int) -> dict[str, float]:
+            told = check(index) if check else {}
+            self.display.begin(title)
+            return told
+
+        learning = train(
+            envs, policy, config, seed=seed, on_update=on_update, kept=TrainingFile(pieces / "ppo.safetensors"),
+            checks=self.config.checkpoints if check else 0, on_check=on_check,
+        )  # fmt: skip
         self.display.end()
         return learning
 
@@ -203,13 +228,21 @@ class TakeCover:
         return earned
 
     def _test(
-        self, player: str | Path, pack: Path | None, *, first: int = TESTED, count: int | None = None
+        self,
+        player: str | Path,
+        pack: Path | None,
+        *,
+        pieces: Path,
+        first: int = TESTED,
+        count: int | None = None,
     ) -> list[float]:
         """Tics survived in real episodes; the same seeds for everybody."""
         seeds = range(first, first + (count or self.config.test_episodes))
-        return [episode.tics for episode in self._play(player, seeds, codec=pack)]
+        return [episode.tics for episode in self._play(player, seeds, pieces, codec=pack)]
 
-    def _play(self, player: str | Path, seeds: range, *, codec: Path | None = None, record: bool = False) -> Any:
+    def _play(
+        self, player: str | Path, seeds: range, pieces: Path, *, codec: Path | None = None, record: bool = False
+    ) -> Any:
         began = time.monotonic()
         self.display.begin(f"{len(seeds)} real episodes, {Path(player).stem}")
 
@@ -220,12 +253,13 @@ class TakeCover:
             codec = self.out / "world-0"
         episodes = play(
             player, seeds, size=self.config.size, workers=self.config.workers, codec=codec,
-            record_to=self.recording if record else None, objects=self.config.objects, on_progress=show,
+            record_to=self.recording if record else None, objects=self.config.objects, pieces=pieces,
+            on_progress=show,
         )  # fmt: skip
         self.display.end()
         return episodes
 
-    def _endings(self) -> dict[str, Any]:
+    def _endings(self, pieces: Path) -> dict[str, Any]:
         """Does the world know when a life ends? One step ahead, on held-out episodes."""
         from inhabit.worldmodel.dreams.dreams import DreamConfig, tempered_engine
         from inhabit.worldmodel.evaluate.endings import measure_endings, measure_rewards, read_heads
@@ -246,7 +280,7 @@ class TakeCover:
         return {"termination": measure_endings(readings, held), "reward": measure_rewards(readings, held),
                 "held_out": bool(footage.held_out.any())}  # fmt: skip
 
-    def _rates(self) -> dict[str, Any]:
+    def _rates(self, pieces: Path) -> dict[str, Any]:
         """Imagined steps a second: of the batch that policies learn in, and of a single session."""
         told = {}
         for count in (1, self.config.ppo.envs):
@@ -320,13 +354,18 @@ class TakeCover:
     def _done(self, name: str) -> Path:
         return self.out / "stages" / f"{name}.json"
 
-    def _once(self, name: str, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """What a stage told when it was done; it is done now if it was not."""
-        path = self._done(name)
+    def _once(self, name: str, work: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
+        """What a stage told when it was done; it is done now if it was not.
+
+        Args:
+            work: does it, and keeps what it has done so far in the folder that it is given.
+        """
+        path, pieces = self._done(name), self.out / "pieces" / name
         if not path.is_file():
             began = time.monotonic()
-            told = work()
+            told = work(pieces)
             write_report(path, {**told, "seconds": time.monotonic() - began})
+            shutil.rmtree(pieces, ignore_errors=True)
         return read_report(path)
 
     def _summary(self, episodes: Any) -> dict[str, Any]:
@@ -338,6 +377,15 @@ class TakeCover:
 def dream_runs(second: dict[float, list[dict[str, Any]]]) -> dict[str, list[dict[str, Any]]]:
     """Runs by the temperature's name in the report."""
     return {f"{t:g}": runs for t, runs in second.items()}
+
+
+def reached(world: Path) -> float | None:
+    """Share of the objects that the codec of a world in training shows, where that is what holds the training up."""
+    progress = world.with_name(world.name + ".run") / "progress.json"
+    if not progress.is_file():
+        return None
+    told = read_report(progress)
+    return None if told["codec_passed"] else told["codec"].get("object_recall")
 
 
 def _told(learning: Learning) -> dict[str, Any]:
