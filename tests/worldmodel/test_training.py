@@ -12,9 +12,11 @@ import torch
 from inhabit.bridge.controls import Controls
 from inhabit.bridge.errors import InhabitError
 from inhabit.bridge.toy import ToyWorld
+from inhabit.worldmodel.omni.autoencoder import Autoencoder, AutoencoderConfig
 from inhabit.worldmodel.omni.dynamics import K_MAX, Block, Dynamics, Prediction, reward_values, two_hot
 from inhabit.worldmodel.omni.motion import carry, place_of
 from inhabit.worldmodel.recordings import Recorder
+from inhabit.worldmodel.train.autoencoder import AutoencoderTraining, train_autoencoder
 from inhabit.worldmodel.train.dynamics import DynamicsTrainer, DynamicsTraining
 from inhabit.worldmodel.train.footage import load_footage, object_weight
 from inhabit.worldmodel.train.forcing import FINEST, Eyes, ForcingConfig
@@ -274,6 +276,16 @@ def test_learning_a_world_writes_a_pack_and_resumes(toy_recording, tmp_path):
         steps.append((tmp_path / "toy.run" / "progress.json").read_text())
     assert steps[0] != steps[1]
     assert not list(tmp_path.glob("*.partial"))
+
+
+def test_a_codec_that_has_not_passed_its_gate_learns_on(toy_recording, steps_clock):
+    footage, codec = load_footage(toy_recording), AutoencoderConfig(latent_channels=8, widths=(8, 16), blocks=(1, 1))
+    given = footage, Budget(seconds=20, clock=steps_clock), torch.device("cpu"), AutoencoderTraining(batch=4)
+    once = train_autoencoder(Autoencoder(codec), *given)
+    before = once.encoder.state_dict()
+    before = {name: value.clone() for name, value in before.items()}
+    again = train_autoencoder(once, footage, Budget(seconds=20, clock=steps_clock), *given[2:], seed=1)
+    assert any(not torch.equal(before[name], value) for name, value in again.encoder.state_dict().items())
 
 
 def test_threads_settle_on_the_fastest_number(monkeypatch):

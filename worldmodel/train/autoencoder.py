@@ -58,6 +58,7 @@ def train_autoencoder(
     rng = np.random.default_rng(seed)
     torch.manual_seed(seed)
     network = network.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    network.requires_grad_(True)  # it may be the average of an earlier session
     average = Average(network, config.average)
     optimizer = torch.optim.AdamW(network.parameters(), config.rate, betas=(0.9, 0.95), weight_decay=0.01)
     rows = np.flatnonzero(~footage.held_out)

@@ -65,7 +65,7 @@ class DynamicsTraining:
     looks_frames: int = 16
     """Predictions of each step that are decoded and looked at, of frames with objects, where a detector was trained."""
 
-    looks_weight: float = 0.1
+    looks_weight: float = 0.3
     """Weight of how they look beside the video's loss."""
 
     sound_weight: float = 0.3

@@ -16,6 +16,9 @@ from torch import Tensor, nn
 from inhabit.worldmodel.evaluate.detector import Detector
 from inhabit.worldmodel.omni.autoencoder import Autoencoder
 
+LEAST_SPREAD = 0.1
+"""A feature that varies less than this, beside the mean of all, counts for less."""
+
 
 class Looks(nn.Module):
     """Compares frames by how they look."""
@@ -41,9 +44,12 @@ class Looks(nn.Module):
         loss = predicted.new_zeros(())
         for ours, theirs in zip(seen, wanted, strict=True):
             weight = F.adaptive_max_pool2d(care[:, None], ours.shape[-2:])
-            unusual = theirs - theirs.mean((0, 2, 3), keepdim=True)
-            error, size = (ours - theirs).square().mean(1, keepdim=True), unusual.square().mean(1, keepdim=True)
-            loss = loss + (error * weight).sum() / (size * weight).sum().clamp(min=1e-6)
+            weight = weight / weight.sum().clamp(min=1e-6)
+            usual = (theirs * weight).sum((0, 2, 3), keepdim=True)
+            spread = ((theirs - usual).square() * weight).sum((0, 2, 3), keepdim=True)
+            # features count nearly alike: those of edges and light are a hundred times as large as those of monsters
+            spread = spread + LEAST_SPREAD * spread.mean().clamp(min=1e-6)
+            loss = loss + ((ours - theirs).square() / spread * weight).sum() / ours.shape[1]
         return loss / len(seen)
 
     def see(self, latents: Tensor) -> list[Tensor]:

@@ -30,9 +30,11 @@ _GPU_CODEC_TRAINING = AutoencoderTraining(batch=256, rate=2e-3)
 PRESETS = {
     "nano": Preset(
         about="agents on a CPU: small and quick",
-        autoencoder=AutoencoderConfig(widths=(48, 96, 160), blocks=(1, 1, 1)),
+        autoencoder=AutoencoderConfig(latent_channels=16, widths=(48, 96), blocks=(1, 1)),
         dynamics=DynamicsConfig(
-            transformer=TransformerConfig(width=128, layers=4, heads=2, hidden=344, time_every=2), detail_width=48
+            patch=4,
+            transformer=TransformerConfig(width=128, layers=4, heads=2, hidden=344, time_every=2),
+            detail_width=32,
         ),
         dynamics_training=DynamicsTraining(batch=8),
     ),
