@@ -9,9 +9,10 @@ import msgspec
 import numpy as np
 
 from inhabit.bridge.codec import Packet, WireError, decode_from_server, encode
+from inhabit.bridge.entry import ANYWHERE, Place, Ticket
 from inhabit.bridge.errors import LocalProtocolError
 from inhabit.bridge.fields import Channel, Mode
-from inhabit.bridge.link import ANYWHERE, Link, Place, Ticket
+from inhabit.bridge.link import Link
 from inhabit.bridge.messages import Attached, FrameHeader, Key
 from inhabit.bridge.pacing import NS_PER_S, Clock
 from inhabit.bridge.pictures import Decoder, PictureError, decodable, make_decoder

@@ -11,15 +11,15 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
-
-import numpy as np
+from typing import Literal
 
 from inhabit.bridge import messages as wire
 from inhabit.bridge.codec import Packet, Part, encode
 from inhabit.bridge.controls import Controls
-from inhabit.bridge.fields import Channel, Limits, Mode, Role
-from inhabit.bridge.frames import NO_SOUND, Frame, Stamps
+from inhabit.bridge.entry import ANYWHERE, Place, Ticket
+from inhabit.bridge.fields import Channel, Limits, Mode
+from inhabit.bridge.frames import Frame
+from inhabit.bridge.inbox import FrameInbox, read_frame
 from inhabit.bridge.inputs import InputDraft
 from inhabit.bridge.messages import FrameHeader, Message
 from inhabit.bridge.order import CLIENT_TABLE, LinkPhase
@@ -34,9 +34,6 @@ Send = Callable[[Channel, Packet], bool]
 HELLO_EVERY_NS = 500 * NS_PER_MS
 PING_EVERY_NS = 500 * NS_PER_MS
 REQUEST_EVERY_NS = 1_000 * NS_PER_MS
-CREDIT_LOST_NS = 1_000 * NS_PER_MS
-"""A grant without a frame for this long is taken as lost, and one more is given."""
-
 ABSENCE_NS = 500 * NS_PER_MS
 """At most so much of the time between two flushes counts as silence: while the caller was away, nobody listened."""
 
@@ -53,29 +50,6 @@ class Pending:
 
     packet: Packet
     sent_ns: int | None = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Place:
-    """Where a client wants to be, and as whom."""
-
-    room: str = ""
-    name: str = ""
-    role: Role = "player"
-    takes: tuple[str, ...] = ()
-    world: str = ""
-
-
-ANYWHERE = Place()
-
-
-class Ticket(NamedTuple):
-    """What opens a session again that lost its connection or its sidecar."""
-
-    identity: bytes
-    secret: bytes
-    epoch: int
-    """The newest that was seen."""
 
 
 class Link:
@@ -129,9 +103,7 @@ class Link:
         self._newest_request = 0
         self._answers: dict[int, Packet] = {}
         self._notes: deque[Message] = deque(maxlen=NOTES_KEPT)
-        self._frame: Frame | None = None
-        self._seen = self._wanted = self._granted = 0
-        self._granted_ns = now_ns
+        self._inbox = FrameInbox(now_ns)
 
     # ----------------------------------------------------------------------------------------------------- the caller
 
@@ -172,17 +144,15 @@ class Link:
 
     def miss_frame(self, number: int) -> None:
         """A frame came that cannot be shown: let another one come."""
-        self._seen = max(self._seen, number)
-        self.want_frame()
+        self._inbox.miss(number)
 
     def want_frame(self) -> None:
         """The caller is ready to draw: grant one frame beyond those that have arrived."""
-        self._wanted = max(self._wanted, self._seen + 1)
+        self._inbox.want()
 
     def take_frame(self) -> Frame | None:
         """The newest frame that arrived, once."""
-        frame, self._frame = self._frame, None
-        return frame
+        return self._inbox.take()
 
     def say(self, message: Message) -> None:
         """Queue a message that is no request and is said once, such as CHAT."""
@@ -264,10 +234,9 @@ class Link:
             # Another process, or another session: nothing is attached there, and frames are counted anew.
             self._hello_ns["vid"], self.told = None, None
             if message.session != self._identity:
-                self._seen, self._wanted, self._granted = 0, 1, 0
+                self._inbox.begin_anew()
         if message.resumed and (self._down_ns is not None or not self._boot or self._boot != message.boot):
-            self._seen = max(self._seen, message.frames)  # what was on its way is lost, and so is credit for it
-            self._wanted, self._granted = self._seen + 1, self._seen
+            self._inbox.go_on(message.frames)
         self._down_ns = None
         self._boot = message.boot
         self._identity, self._secret = message.session, message.secret
@@ -316,23 +285,21 @@ class Link:
             del self._answers[next(iter(self._answers))]
 
     def _take_in(self, header: FrameHeader, payload: tuple[Part, ...], now_ns: int) -> None:
-        self._seen = max(self._seen, header.number)
         if header.epoch < self._epoch:
-            self.want_frame()  # made before the reset, and not what the caller waits for
+            self._inbox.miss(header.number)  # made before the reset, and not what the caller waits for
             return
         assert self.info is not None
         if (header.width, header.height) != (self.info.width, self.info.height):
             self.breach(f"Expected frames of {self.info.width}x{self.info.height}, got {header.width}x{header.height}")
             return
         self._saw_epoch(header.epoch)
-        self._frame = read_frame(header, payload, epoch_before=self._epoch_before, now_ns=now_ns)
+        frame = read_frame(header, payload, epoch_before=self._epoch_before, now_ns=now_ns)
+        self._inbox.put(header.number, frame)
 
     def _saw_epoch(self, epoch: int) -> None:
         if epoch > self._epoch:
             self._epoch = epoch
-            if self._frame is not None:
-                self._frame = None
-                self.want_frame()  # it came for a caller who still waits
+            self._inbox.clear()
 
     # --------------------------------------------------------------------------------------------------- messages out
 
@@ -356,7 +323,9 @@ class Link:
         if self.told is None or not self.told.video:
             self._flush_hello(send, "vid", now_ns)
         self._flush_input(send, now_ns)
-        self._flush_credit(send, now_ns)
+        upto = self._inbox.due(now_ns, running=self.state == "running")
+        if upto and send("ctl", Packet(wire.Credit(upto=upto))):
+            self._inbox.granted(upto, now_ns)
 
     def _flush_hello(self, send: Send, channel: Channel, now_ns: int) -> bool:
         """Say HELLO until it is heard. False while this connection has not even taken it."""
@@ -395,12 +364,6 @@ class Link:
             if message is not None and send("ctl", Packet(message)):
                 self._input_ns = now_ns
 
-    def _flush_credit(self, send: Send, now_ns: int) -> None:
-        overdue = self._granted > self._seen and now_ns - self._granted_ns >= CREDIT_LOST_NS
-        upto = self._granted + 1 if overdue and self.state == "running" else self._wanted
-        if upto > self._granted and send("ctl", Packet(wire.Credit(upto=upto))):
-            self._granted, self._granted_ns = upto, now_ns
-
     def _listen(self, now_ns: int) -> None:
         """Count the silence, and end the session when it is too long: a window must never just freeze."""
         self._silent_ns += min(now_ns - self._flushed_ns, ABSENCE_NS)
@@ -424,20 +387,3 @@ class Link:
     def _end(self, state: LinkState, reason: str) -> None:
         if not self.over:
             self._phase, self.state, self.reason = "over", state, reason
-
-
-def read_frame(header: FrameHeader, payload: tuple[Part, ...], *, epoch_before: int, now_ns: int) -> Frame:
-    """Make a Frame of what arrived, without copying the pixels."""
-    sound = NO_SOUND
-    if header.sound_bytes:
-        sound = np.frombuffer(payload[1], "<i2").reshape(header.sound_samples, header.sound_channels)
-    return Frame(
-        pixels=np.frombuffer(payload[0], np.uint8).reshape(header.height, header.width, 3),
-        index=header.index, sound=sound, reward=header.reward, terminated=header.terminated,
-        truncated=header.truncated, answers=header.input_seq, epoch=epoch_before + header.epoch,
-        stamps=Stamps(
-            client_input_ns=header.input_t_ns, server_received_ns=header.received_ns,
-            server_sampled_ns=header.sampled_ns, server_done_ns=header.done_ns, server_sent_ns=header.sent_ns,
-            client_arrived_ns=now_ns,
-        ),
-    )  # fmt: skip

@@ -13,10 +13,10 @@ import pytest
 
 from inhabit.bridge.client import LiveWorld, RemoteWorld
 from inhabit.bridge.fields import Limits
+from inhabit.bridge.loopback import Loopback
 from inhabit.bridge.server import Server
 from inhabit.bridge.sidecar import Sidecar
 from inhabit.bridge.toy import ToyWorld
-from inhabit.bridge.transport import Loopback
 from inhabit.bridge.world import World
 
 MS = 1_000_000

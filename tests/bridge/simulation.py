@@ -14,10 +14,11 @@ from typing import Any
 
 from inhabit.bridge.client import LiveWorld
 from inhabit.bridge.controls import Controls
+from inhabit.bridge.loopback import Loopback
 from inhabit.bridge.sidecar import Sidecar
 from inhabit.bridge.snapshots import Snapshots
 from inhabit.bridge.toy import ToyWorld
-from inhabit.bridge.transport import Arrival, ConnectionNews, Loopback
+from inhabit.bridge.transport import Arrival, ConnectionNews
 
 MS = 1_000_000
 STEP_MS = 10

@@ -7,7 +7,8 @@ import time
 import numpy as np
 import pytest
 
-from inhabit.bridge.client import LiveWorld, encodings_for
+from inhabit.bridge.client import LiveWorld
+from inhabit.bridge.line import encodings_for
 from inhabit.bridge.pictures import H264Decoder, H264Encoder, JpegDecoder, PictureError, choose, make_encoder
 from inhabit.bridge.server import Server
 from inhabit.bridge.toy import ToyWorld
