@@ -58,6 +58,9 @@ def describe(folder: Path) -> dict[str, Any]:
 def games() -> list[dict[str, str]]:
     """What else can be opened, each with what it is or the line that installs it."""
     found = [{"name": "toy", "said": "a square that the arrows move; needs no model"}]
+    isle = "our simulator, an island that listens to words; isle@160x96:PROMPT for another size, and to begin as said"
+    torch = importlib.util.find_spec("torch") is not None
+    found.append({"name": "isle", "said": isle if torch else f'{isle}: pip install "inhabit[model]"'})
     if importlib.util.find_spec("vizdoom") is None:
         found.append({"name": "doom:SCENARIO", "said": 'the real Doom: pip install "inhabit[doom]"'})
     else:

@@ -47,7 +47,9 @@ def find_pack(spec: str) -> Path:
         if (folder / WORLD_JSON).is_file():
             return folder
     known = ", ".join(shipped_packs()) or "none are shipped"
-    raise PackError(f"Expected a pack ({known}) or a folder with a {WORLD_JSON}, got {spec!r}")
+    raise PackError(
+        f"Expected a pack ({known}) or a folder with a {WORLD_JSON}, got {spec!r} - `inhabit worlds` lists what there is"
+    )
 
 
 def read_header(folder: Path) -> PackHeader:
