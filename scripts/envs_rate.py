@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import subprocess
 import sys
 import tempfile
@@ -56,6 +57,7 @@ class Options:
 
 def main(options: Options) -> None:
     """Measure and print."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as `inhabit` does; read when torch is loaded
     import torch
 
     from inhabit.bindings.vector_env import make_vector_env

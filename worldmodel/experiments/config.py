@@ -29,7 +29,7 @@ Scale = Literal["smoke", "cpu", "gpu"]
 class PPOConfig:
     """Proximal policy optimisation (Schulman et al. 2017), with the values that are usual for it."""
 
-    steps: int = 200_000
+    steps: int = 400_000
     """Steps of all environments together."""
 
     envs: int = 64
@@ -77,8 +77,8 @@ class TakeCoverConfig:
     objects: bool = True
     """Record where fireballs and monsters are, so that the codec learns not to lose them."""
 
-    world_minutes: float = 45.0
-    refine_minutes: float = 25.0
+    world_minutes: float = 75.0
+    refine_minutes: float = 40.0
     gate: float = 0.6
     """Share of the objects found in real frames that the codec must keep. Fireballs far away are a pixel or two at this
     size."""

@@ -14,21 +14,25 @@ SEEN = 3
 """Frames that it sees, the newest last: from one alone nobody knows where a fireball flies."""
 
 WIDTH = 128
+CHANNELS = 16
 
 
 class Policy(nn.Module):
-    """Action chances and the value of a state."""
+    """Action chances and the value of a state.
+
+    A fireball looks the same wherever it is: convolutions find it, and only then counts where it was found. The two are
+    networks of their own: what is worth much would otherwise drown what is to be done.
+    """
 
     def __init__(self, latent_shape: tuple[int, ...], actions: int):
         super().__init__()
-        inputs = SEEN * torch.Size(latent_shape).numel()
-        self.body = nn.Sequential(_linear(inputs, WIDTH, 2**0.5), nn.Tanh(), _linear(WIDTH, WIDTH, 2**0.5), nn.Tanh())
-        self.actor, self.critic = _linear(WIDTH, actions, 0.01), _linear(WIDTH, 1, 1.0)
+        self.actor = _network(latent_shape, actions, 0.01)
+        self.critic = _network(latent_shape, 1, 1.0)
 
     def forward(self, seen: Tensor) -> tuple[Categorical, Tensor]:
         """Shapes: (b, SEEN, c, h, w) -> chances of (b,) actions, (b,)."""
-        features = self.body(seen.flatten(1))
-        return Categorical(logits=self.actor(features), validate_args=False), self.critic(features).squeeze(-1)
+        frames = seen.flatten(1, 2)
+        return Categorical(logits=self.actor(frames), validate_args=False), self.critic(frames).squeeze(-1)
 
 
 class Sight:
@@ -63,11 +67,30 @@ def load_policy(path: Path, latent_shape: tuple[int, ...], actions: int) -> Poli
     return policy.eval().requires_grad_(False)
 
 
-def _linear(inputs: int, outputs: int, gain: float) -> nn.Linear:
+def _network(latent_shape: tuple[int, ...], outputs: int, gain: float) -> nn.Sequential:
+    channels, rows, columns = latent_shape
+    return nn.Sequential(
+        _begun(nn.Conv2d(SEEN * channels, CHANNELS, 3, padding=1), 2**0.5),
+        nn.ReLU(),
+        _begun(nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1), 2**0.5),
+        nn.ReLU(),
+        nn.Flatten(),
+        _linear(CHANNELS * rows * columns, WIDTH, 2**0.5),
+        nn.Tanh(),
+        _linear(WIDTH, outputs, gain),
+    )
+
+
+def _linear(inputs: int, outputs: int, gain: float) -> nn.Module:
     """Begin with orthogonal weights; a small gain at the end begins with all actions about as likely."""
-    layer = nn.Linear(inputs, outputs)
+    return _begun(nn.Linear(inputs, outputs), gain)
+
+
+def _begun(layer: nn.Module, gain: float) -> nn.Module:
+    assert isinstance(layer, nn.Linear | nn.Conv2d)
     nn.init.orthogonal_(layer.weight, gain)
-    nn.init.zeros_(layer.bias)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
     return layer
 
 
