@@ -48,7 +48,7 @@ class LearnConfig:
     """Share of the steps that show only the middle of the frames, wider or taller: the world then also plays at other
     sizes."""
 
-    gate: float = 0.95
+    gate: float = 0.9
     """Share of the objects that are found in real frames which must be found in what the codec makes of them, before
     dynamics is trained (where objects were recorded)."""
 

@@ -62,6 +62,10 @@ class DynamicsTraining:
     forcing: ForcingConfig = field(default_factory=ForcingConfig)
     """What the network is shown, and how often."""
 
+    contrast_weight: float = 5.0
+    """Weight of how much goes on around each place, beside what: where a texture or a monster will be is not known to
+    the pixel, the mean of all the places is paler than any of them, and paler with each frame."""
+
     looks_frames: int = 16
     """Predictions of each step that are decoded and looked at, of frames with objects, where a detector was trained."""
 
@@ -140,9 +144,9 @@ class DynamicsTrainer:
             prediction = self.network(lesson.block)
         losses = self._losses(prediction, lesson)
         loss = losses["video"] + self.config.head_weight * (losses["reward"] + losses["ending"])
-        for name, weight in (("sound", self.config.sound_weight), ("looks", self.config.looks_weight)):
+        for name in ("contrast", "sound", "looks"):
             if name in losses:
-                loss = loss + weight * losses[name]
+                loss = loss + getattr(self.config, f"{name}_weight") * losses[name]
         self.network.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
@@ -156,8 +160,13 @@ class DynamicsTrainer:
         rows, target, data = lesson.rows, lesson.target, lesson.data
         least = self.config.least_weight
         ramp = least + (1 - least) * lesson.block.level.float() / K_MAX
-        error = (prediction.clean.float() - target.video).square() * self._weight(lesson)
-        losses = {"video": (error.mean((2, 3, 4)) * ramp).mean() / ramp.mean()}
+        weight, predicted = self._weight(lesson), prediction.clean.float()
+        error = (predicted - target.video).square() * weight
+        pale = (contrast(predicted) - contrast(target.video)).square() * weight
+        losses = {
+            "video": (error.mean((2, 3, 4)) * ramp).mean() / ramp.mean(),
+            "contrast": (pale.mean((2, 3, 4)) * ramp).mean() / ramp.mean(),
+        }
         if prediction.sound is not None and target.sound is not None:
             sound = (prediction.sound.float() - target.sound).square().mean(2) * self._loudness(rows)
             losses["sound"] = (sound * ramp).mean() / ramp.mean()
@@ -194,6 +203,12 @@ class DynamicsTrainer:
         weight = 1 + self.config.change_gain * (change / change.mean().clamp(min=1e-6)).clamp(max=4)
         weight = weight + self.config.object_gain * lesson.data.care[lesson.rows].float()[:, :, None]
         return weight / weight.mean()
+
+
+def contrast(latents: Tensor) -> Tensor:
+    """How far the latents around each place are from zero, by channel. Shape: (b, t, c, h, w) -> (b, t, c, h, w)."""
+    around = F.avg_pool2d(latents.flatten(0, 1).square(), 3, stride=1, padding=1, count_include_pad=False)
+    return (around + 1e-4).sqrt().unflatten(0, latents.shape[:2])
 
 
 def make_optimizers(
