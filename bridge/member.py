@@ -108,7 +108,7 @@ class Member(Session):
     def next_request(self, now_ns: int) -> Task | None:
         """What the world shall do for this member now."""
         while self._doing is None and (head := self._requests.peek()) is not None:
-            self.holds_prompt = not self.room.may_prompt(self, head, now_ns)
+            self.holds_prompt = not self.room.rules.may_prompt(self, head, now_ns)
             if self.holds_prompt:
                 return None
             waiting = self._requests.next()
@@ -129,7 +129,7 @@ class Member(Session):
 
     def _judge(self, waiting: Waiting, now_ns: int) -> Task | None:
         message = waiting.packet.message
-        answer = self.room.judge(self, message, now_ns)
+        answer = self.room.rules.judge(self, message, now_ns)
         if isinstance(answer, Task | None):
             return answer
         if isinstance(answer, wire.Ack | wire.Error):
@@ -139,7 +139,7 @@ class Member(Session):
         return super()._judge(judged, now_ns)
 
     def _chat(self, message: wire.Chat, now_ns: int) -> None:
-        self.room.chat(self, message.text, now_ns)
+        self.room.rules.chat(self, message.text, now_ns)
 
     def _begin_epoch(self, now_ns: int) -> None:
         """The room does it for all."""
@@ -148,7 +148,7 @@ class Member(Session):
         """The room shows it to all."""
 
     def _welcome_more(self) -> dict[str, Any]:
-        return {"room": self.room.name, "member": self.number}
+        return {**super()._welcome_more(), "room": self.room.name, "member": self.number}
 
     def ack(self, message: Message, note: str = "") -> wire.Ack:
         """The answer to a request that needs no world."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Annotated
 
 import msgspec
@@ -11,6 +11,10 @@ from inhabit.bridge.codec import Part
 from inhabit.bridge.pacing import NS_PER_S
 
 INPUT_BYTE, PROMPT_BYTE, CHAT_BYTE = 0x02, 0x0B, 0x0D
+
+METERS_MAX = 4096
+METER_KEPT_NS = 30 * NS_PER_S
+"""Quotas are full again after that long, so who was silent needs no meter."""
 
 Rate = Annotated[float, msgspec.Meta(ge=0, le=1e9)]
 
@@ -82,3 +86,35 @@ class Meter:
             return False
         self._complained_ns = now_ns
         return True
+
+
+class Meters:
+    """One for each peer that was heard lately."""
+
+    def __init__(self, now_ns: int):
+        self._meters: dict[Hashable, Meter] = {}
+        self._swept_ns = now_ns
+
+    @property
+    def dropped(self) -> int:
+        """Messages that were beyond a quota, of those who were heard lately."""
+        return sum(meter.dropped for meter in self._meters.values())
+
+    def of(self, whose: Hashable, quota: Quota, now_ns: int) -> Meter:
+        """The meter of this peer, a new one if need be; the oldest makes room."""
+        meter = self._meters.get(whose)
+        if meter is None:
+            if len(self._meters) >= METERS_MAX:
+                oldest = min(self._meters, key=lambda known: self._meters[known].seen_ns)
+                del self._meters[oldest]
+            meter = self._meters[whose] = Meter(quota, now_ns)
+        return meter
+
+    def forget(self, whose: Hashable) -> None:
+        self._meters.pop(whose, None)
+
+    def sweep(self, now_ns: int) -> None:
+        """Forget who was silent for long."""
+        if now_ns - self._swept_ns > METER_KEPT_NS:
+            self._swept_ns = now_ns
+            self._meters = {whose: m for whose, m in self._meters.items() if now_ns - m.seen_ns <= METER_KEPT_NS}

@@ -15,13 +15,13 @@ from inhabit.bridge import messages as wire
 from inhabit.bridge.controls import IDLE, Controls
 from inhabit.bridge.driving import NOBODY, DriverToken
 from inhabit.bridge.member import Member
-from inhabit.bridge.messages import Message, clip_text
+from inhabit.bridge.messages import clip_text
 from inhabit.bridge.order import SERVER_TABLE, SessionState
 from inhabit.bridge.outbox import Drawn
 from inhabit.bridge.pacing import NS_PER_MS, NS_PER_S, Schedule
 from inhabit.bridge.people import Moderate, clean, colour_of, keep, unique
-from inhabit.bridge.requests import Waiting, request_of
 from inhabit.bridge.room_messages import Person, Wish
+from inhabit.bridge.room_rules import RoomRules
 from inhabit.bridge.session import Task
 from inhabit.bridge.snapshots import Snapshot
 from inhabit.bridge.votes import VoteBox, is_active
@@ -92,7 +92,7 @@ class Room:
         self.token = DriverToken(idle_s=options.drive_idle_s, turn_s=options.turn_s)
         self.info: WorldInfo | None = None
         self._votes = VoteBox(round(options.vote_window_s * NS_PER_S))
-        self._moderate = moderate
+        self.rules = RoomRules(self, moderate)
         self.on_event: Callable[[wire.Event], None] = lambda event: None
         """Hears of everything that EVENT tells the members."""
 
@@ -103,7 +103,7 @@ class Room:
         self._steering: tuple[int, ...] = ()
         self._drawn: Drawn | None = None
         self._index = self._joined = self._events = 0
-        self._prompt_due_ns = self._roster_ns = 0
+        self._roster_ns = 0
         self._roster_changed = False
         self._empty_ns: int | None = now_ns
 
@@ -135,7 +135,7 @@ class Room:
             member.enter(self.info, self.state, self.epoch, self._index)
             if self._drawn is not None:
                 member.show(self._drawn, self.info, steered=False)
-        self._tell("join", member, "", now_ns)
+        self.tell("join", member, "", now_ns)
         self.changed()
         return member
 
@@ -144,7 +144,7 @@ class Room:
         if self.members.pop(member.number, None) is None:
             return
         self._release(member, now_ns)
-        self._tell("leave", member, member.reason, now_ns)
+        self.tell("leave", member, member.reason, now_ns)
         self.changed()
         if not self.members:
             self._empty_ns = now_ns
@@ -164,104 +164,6 @@ class Room:
     def changed(self) -> None:
         """The roster must be told anew."""
         self._roster_changed = True
-
-    # ------------------------------------------------------------------------------------------------ what members ask
-
-    def may_prompt(self, member: Member, head: Waiting, now_ns: int) -> bool:
-        """Is it time for this request? Only prompts ever wait."""
-        if not isinstance(head.packet.message, wire.Prompt):
-            return True
-        return now_ns >= max(self._prompt_due_ns, member.prompt_due_ns)
-
-    def judge(self, member: Member, message: Message, now_ns: int) -> Message | Task | None:
-        """An answer for a request that needs no world, or the message itself when the world shall do it."""
-        steers = self._steers(member)
-        match message:
-            case wire.Drive():
-                return self._drive(member, message, now_ns)
-            case wire.Moderate():
-                return self._discipline(member, message, now_ns)
-            case wire.Prompt(text=text):
-                return self._prompt(member, message, text, now_ns)
-            case wire.Reset() if not member.entered:
-                member.entered = True
-                return member.ack(message, f"joined the room {self.name!r}, which goes on")
-            case wire.Reset() | wire.Restore() | wire.Set() | wire.Pause() | wire.Resume() | wire.Save() if not steers:
-                kind = type(message).__name__.upper()
-                who = self._name(self.token.driver) or "nobody"
-                text = f"Expected {kind} of the driver, which is {who}: ask for the token with DRIVE"
-                return wire.Error(code="not_allowed", message=clip_text(text), request=request_of(message))
-            case wire.Pause() | wire.Resume():
-                return self._stop_or_go(member, message, now_ns)
-        return message
-
-    def chat(self, member: Member, text: str, now_ns: int) -> None:
-        """Somebody says something to all."""
-        said = None if member.muted else self._moderate("chat", member.name, clean(text, 512))
-        if said:
-            self._tell("chat", member, said, now_ns)
-        else:
-            member.complain("refused", "You are muted" if member.muted else "This was not passed on")
-
-    def _steers(self, member: Member) -> bool:
-        return member.role == "admin" or member.number == self.token.driver or len(self.members) == 1
-
-    def _drive(self, member: Member, message: wire.Drive, now_ns: int) -> Message:
-        if self.options.steering == "vote":
-            text = "Expected no DRIVE: in this room all steer by vote"
-            return wire.Error(code="refused", message=text, request=message.request)
-        before = self.token.driver
-        if message.what == "ask":
-            self.token.ask(member.number, now_ns)
-        elif message.what == "release":
-            self.token.release(member.number, now_ns)
-        else:
-            heir = self.members.get(message.member)
-            if heir is None or not heir.plays:
-                text = f"Expected the number of a player in the room, got {message.member}"
-                return wire.Error(code="refused", message=text, request=message.request)
-            if before != member.number and member.role != "admin":
-                text = "Expected the driver or an admin to grant the token"
-                return wire.Error(code="not_allowed", message=text, request=message.request)
-            self.token.grant(heir.number, now_ns)
-        self._tell_driver(before, "", now_ns)
-        self.changed()
-        return member.ack(message, "" if self.token.driver == member.number else f"driver: {self.token.driver}")
-
-    def _discipline(self, member: Member, message: wire.Moderate, now_ns: int) -> Message:
-        other = self.members.get(message.member)
-        if member.role != "admin" or other is None:
-            code = "refused" if member.role == "admin" else "not_allowed"
-            text = f"Expected an admin and a member of the room, got a {member.role} and {message.member}"
-            return wire.Error(code=code, message=text, request=message.request)
-        if message.what == "kick":
-            other.close(f"removed by {member.name}: {message.reason or 'no reason given'}")
-        else:
-            other.muted = message.what == "mute"
-        self._tell("notice", member, f"{message.what}: {other.name}", now_ns)
-        self.changed()
-        return member.ack(message)
-
-    def _prompt(self, member: Member, message: Message, text: str, now_ns: int) -> Message:
-        said = None if member.muted else self._moderate("prompt", member.name, clean(text, 512))
-        if said is None:
-            text = "You are muted" if member.muted else "This prompt was not passed on"
-            return wire.Error(code="refused", message=text, request=request_of(message))
-        self._prompt_due_ns = now_ns + round(self.options.prompt_cooldown_s * NS_PER_S)
-        member.prompt_due_ns = now_ns + round(self.options.prompt_each_s * NS_PER_S)
-        self.changed()
-        return wire.replace(message, text=said)
-
-    def _stop_or_go(self, member: Member, message: Message, now_ns: int) -> Message:
-        state = SERVER_TABLE[self.state].get(type(message))
-        if state is None:
-            text = f"Cannot {type(message).__name__.upper()} while {self.state}"
-            return wire.Error(code="wrong_state", message=text, request=request_of(message))
-        if state != self.state:
-            self._restart_clock(now_ns)
-            self._tell(type(message).__name__.lower(), member, "", now_ns)
-        self._go(state)
-        return member.ack(message)
 
     # ------------------------------------------------------------------------------------------------ the world's side
 
@@ -309,14 +211,14 @@ class Room:
         if isinstance(message, wire.Reset | wire.Restore):
             self._begin_epoch(now_ns)
         if message is not None:
-            self._go(SERVER_TABLE[self.state][type(message)])
+            self.go(SERVER_TABLE[self.state][type(message)])
         if drawn is not None:
             self._show(task, drawn, now_ns)
         if owner is not None:
             owner.done(task, now_ns, drawn=drawn, state=state, note=note)
             if not isinstance(message, wire.Save):
                 kind = type(message).__name__.lower()
-                self._tell(kind, owner, message.text if isinstance(message, wire.Prompt) else note, now_ns)
+                self.tell(kind, owner, message.text if isinstance(message, wire.Prompt) else note, now_ns)
 
     def refuse(self, task: Task, text: str) -> None:
         if self._doing is not task:
@@ -340,8 +242,8 @@ class Room:
         self.epoch = max(self.epoch, snapshot.epoch)
         self._begin_epoch(now_ns)
         self._index = snapshot.index
-        self._go("paused" if snapshot.paused else "running")
-        self._tell("notice", None, f"restored as it was at frame {snapshot.index}", now_ns)
+        self.go("paused" if snapshot.paused else "running")
+        self.tell("notice", None, f"restored as it was at frame {snapshot.index}", now_ns)
 
     def go_above(self, epoch: int, now_ns: int) -> None:
         """Somebody comes back who has seen this epoch in a sidecar before this one."""
@@ -357,7 +259,7 @@ class Room:
         self._index, self._drawn = index, None
         for member in self.members.values():
             member.set_back(index, reason, now_ns)
-        self._tell("notice", None, reason, now_ns)
+        self.tell("notice", None, reason, now_ns)
 
     def snapshot(self) -> Snapshot | None:
         """What is kept of the room beside its world."""
@@ -377,7 +279,7 @@ class Room:
         why = self.token.tick(now_ns)
         if driver is not None and not driver.present(now_ns):
             self._release(driver, now_ns)
-        self._tell_driver(before, why, now_ns)
+        self.tell_driver(before, why, now_ns)
         if self._roster_changed and now_ns - self._roster_ns >= ROSTER_EVERY_NS:
             self._roster_changed, self._roster_ns = False, now_ns
             for member in self.members.values():
@@ -406,7 +308,7 @@ class Room:
                 if self.token.driver == NOBODY:  # a free wheel is taken by whoever touches it
                     self.token.ask(number, now_ns)
                 self.token.active(number, now_ns)
-        self._tell_driver(before, "", now_ns)
+        self.tell_driver(before, "", now_ns)
         self._steering = (self.token.driver,)
         return hands.get(self.token.driver, IDLE)
 
@@ -422,15 +324,17 @@ class Room:
 
     def _begin_epoch(self, now_ns: int) -> None:
         self.epoch += 1
-        self._restart_clock(now_ns)
+        self.restart_clock(now_ns)
         for member in self.members.values():
             member.begin_epoch(self.epoch)
 
-    def _restart_clock(self, now_ns: int) -> None:
+    def restart_clock(self, now_ns: int) -> None:
+        """Count ticks from now."""
         if self._schedule is not None:
             self._schedule.restart(now_ns)
 
-    def _go(self, state: SessionState) -> None:
+    def go(self, state: SessionState) -> None:
+        """Be in this state from now on, with all members."""
         self.state = state
         for member in self.members.values():
             member.follow(state)
@@ -438,14 +342,16 @@ class Room:
     def _release(self, member: Member, now_ns: int) -> None:
         before = self.token.driver
         self.token.release(member.number, now_ns)
-        self._tell_driver(before, "the driver is gone", now_ns)
+        self.tell_driver(before, "the driver is gone", now_ns)
 
-    def _tell_driver(self, before: int, why: str, now_ns: int) -> None:
+    def tell_driver(self, before: int, why: str, now_ns: int) -> None:
+        """Tell all who drives, if it was somebody else before."""
         if self.token.driver != before:
-            self._tell("drive", self.members.get(self.token.driver), why, now_ns)
+            self.tell("drive", self.members.get(self.token.driver), why, now_ns)
             self.changed()
 
-    def _tell(self, kind: str, member: Member | None, text: str, now_ns: int) -> None:
+    def tell(self, kind: str, member: Member | None, text: str, now_ns: int) -> None:
+        """Tell all, and those who come later, what happened."""
         self._events += 1
         event = wire.Event(
             number=self._events, kind=kind, member=member.number if member else 0, name=member.name if member else "",
@@ -456,7 +362,8 @@ class Room:
         for listener in self.members.values():
             listener.tell(event)
 
-    def _name(self, number: int) -> str:
+    def name_of(self, number: int) -> str:
+        """What a member is called; \"\" for one who is gone."""
         member = self.members.get(number)
         return member.name if member else ""
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from threading import RLock
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from inhabit.bridge.admission import CLOSED, Admission, short
 from inhabit.bridge.codec import Part, WireError, decode_from_client, encode
 from inhabit.bridge.delivery import Delivery
 from inhabit.bridge.errors import LocalProtocolError
@@ -32,29 +32,22 @@ from inhabit.bridge.messages import (
     Message,
     Ping,
     Pong,
-    State,
     clip_text,
     replace,
 )
-from inhabit.bridge.pacing import NS_PER_MS, Clock, monotonic_ns
+from inhabit.bridge.pacing import Clock, monotonic_ns
 from inhabit.bridge.people import Moderate, keep
 from inhabit.bridge.places import WAITING_MAX, Places, Waiter
-from inhabit.bridge.quotas import Meter
+from inhabit.bridge.quotas import Meters
 from inhabit.bridge.room import RoomOptions
 from inhabit.bridge.seat import MakeWorld, Seat
 from inhabit.bridge.session import Session
 from inhabit.bridge.snapshots import Snapshots
+from inhabit.bridge.watchers import Watchers
 
 log = logging.getLogger(__name__)
 
-MONITORS_MAX = 4
-MONITOR_LEASE_NS = 3_000 * NS_PER_MS
-METERS_MAX = 4096
-METER_KEPT_NS = 30_000 * NS_PER_MS
-"""Quotas are full again after that long, so who was silent needs no meter."""
-
 SESSIONS_TOLD = 256
-CLOSED = Error(code="closed", message="Expected a living session and its secret")
 RANKS = {"viewer": 0, "player": 1, "admin": 2}
 
 
@@ -63,15 +56,6 @@ class Outgoing(NamedTuple):
 
     route: Hashable
     parts: list[Part]
-
-
-@dataclass(slots=True)
-class Monitor:
-    """A connection that only wants to know whether the sidecar is alive."""
-
-    heard_ns: int
-    due_ns: int
-    turns: tuple[int, ...] = ()
 
 
 class Sidecar:
@@ -111,14 +95,13 @@ class Sidecar:
             clock=clock, open_seat=open_seat, rooms=rooms or RoomOptions(), moderate=moderate,
             snapshots=snapshots or Snapshots(), snapshot_every_s=snapshot_every_s, traces=traces,
         )  # fmt: skip
-        self._boot = secrets.token_bytes(ID_BYTES)
+        self._admission = Admission(self.places, self._limits, lobby=lobby, boot=secrets.token_bytes(ID_BYTES))
         self._sessions: dict[bytes, Session] = {}
         self._by_route: dict[Hashable, Session] = {}
-        self._monitors: dict[Hashable, Monitor] = {}
-        self._swept_ns = clock()
-        self._meters: dict[Hashable, Meter] = {}
+        self._watchers = Watchers(self._limits.beat_ms)
+        self._meters = Meters(clock())
         self._replies: list[tuple[Hashable, Message]] = []
-        self._stopping = self._calling = False
+        self._stopping = False
         self.figures = Measures(clock())
         self._delivery = Delivery(self.figures, wake)
         self.restarts = restarts
@@ -170,8 +153,8 @@ class Sidecar:
     def gone(self, route: Hashable, now_ns: int) -> None:
         """The transport says that this connection is no more."""
         with self.lock:
-            self._monitors.pop(route, None)
-            self._meters.pop(route, None)
+            self._watchers.remove(route)
+            self._meters.forget(route)
             self.places.line.pop(route, None)
             session = self._by_route.pop(route, None)
             if session is not None:
@@ -186,13 +169,7 @@ class Sidecar:
 
     def _within_quota(self, route: Hashable, parts: Sequence[Part], now_ns: int, user: str, grant: Grant) -> bool:
         """Is this peer within its bounds? With keys a person's connections share theirs."""
-        whose = user or route
-        meter = self._meters.get(whose)
-        if meter is None:
-            if len(self._meters) >= METERS_MAX:
-                oldest = min(self._meters, key=lambda known: self._meters[known].seen_ns)
-                del self._meters[oldest]
-            meter = self._meters[whose] = Meter(grant.quota, now_ns)
+        meter = self._meters.of(user or route, grant.quota, now_ns)
         why = meter.refuse(parts, now_ns)
         if why and meter.may_complain(now_ns):
             text = f"Too much: {why} beyond the quota, {meter.dropped} messages were dropped so far"
@@ -205,8 +182,10 @@ class Sidecar:
             self._reply(route, self.places.listed())
         elif isinstance(message, Look):
             self._reply(route, self.figures_told(now_ns))
-        elif route in self._monitors:
-            self._from_monitor(message, route, now_ns)
+        elif route in self._watchers:
+            answer = self._watchers.receive(message, route, now_ns)
+            if answer is not None:
+                self._reply(route, answer)
         elif route in self.places.line:
             self.places.line[route].heard_ns = now_ns
             if isinstance(message, Ping):
@@ -220,7 +199,9 @@ class Sidecar:
         if RANKS[hello.role] > RANKS[grant.role]:
             hello = replace(hello, role=grant.role)
         if hello.mode == "monitor":
-            self._hello_monitor(route, now_ns)
+            refusal = self._watchers.add(route, now_ns)
+            if refusal is not None:
+                self._reply(route, refusal)
             return
         if hello.session:
             session = self._sessions.get(hello.session)
@@ -242,12 +223,12 @@ class Sidecar:
         if 0 < grant.quota.sessions <= sessions:
             self._reply(route, Error(code="quota", message=f"Expected at most {sessions} sessions with this key"))
             return
-        if self._room_of(hello):
-            session = self._join(hello, now_ns)
+        if self._admission.room_of(hello):
+            session = self._admission.join(hello, now_ns)
         elif hello.session:
-            session = self._revive(hello, now_ns, user)
+            session = self._admission.back(hello, now_ns, user)
         else:
-            session = self._admit(hello, now_ns)
+            session = self._admission.alone(hello, now_ns)
         if isinstance(session, Session):
             session.user = user
             self.figures.count("resumed" if session.revival else "sessions")
@@ -263,90 +244,6 @@ class Sidecar:
         self._by_route.pop(session.routes.vid if hello.channel == "vid" else session.routes.ctl, None)
         self._by_route[route] = session
         session.attach(hello, route, now_ns)
-
-    def _hello_monitor(self, route: Hashable, now_ns: int) -> None:
-        if route not in self._monitors and len(self._monitors) >= MONITORS_MAX:
-            self._reply(route, Error(code="busy", message=f"There are {MONITORS_MAX} monitors already"))
-        else:
-            self._monitors[route] = Monitor(heard_ns=now_ns, due_ns=now_ns)
-
-    def _from_monitor(self, message: Message, route: Hashable, now_ns: int) -> None:
-        self._monitors[route].heard_ns = now_ns
-        if isinstance(message, Ping):
-            self._reply(route, Pong(t_ns=message.t_ns, server_ns=now_ns))
-        elif isinstance(message, Bye):
-            del self._monitors[route]
-        elif not isinstance(message, Hello):
-            self._reply(route, Error(code="wrong_mode", message="Expected only PING, LIST and BYE in mode monitor"))
-
-    def _admit(self, hello: Hello, now_ns: int) -> Session | Error:
-        """A place and a world of one's own."""
-        seat = self._seat_for(hello, now_ns)
-        if isinstance(seat, Error):
-            return seat
-        session = Session(hello, now_ns=now_ns, **self._credentials())
-        session.world = seat.name
-        seat.sit(session)
-        log.info("session %s: %r plays %s, mode %s", _short(session), hello.client, seat.name, hello.mode)
-        return session
-
-    def _revive(self, hello: Hello, now_ns: int, user: str) -> Session | Error:
-        """A place for a session that has lost its own, or whose sidecar died: it goes on from its last snapshot."""
-        kept = self.places.snapshots.get(hello.session.hex())
-        if kept is None or not kept[0].opened_by(hello.secret, user) or kept[0].world not in self.places.worlds:
-            return CLOSED
-        snapshot = kept[0]
-        hello = replace(hello, mode=snapshot.mode, role=snapshot.role, world=snapshot.world)
-        seat = self._seat_for(hello, now_ns)
-        if isinstance(seat, Error):
-            return seat
-        credentials: dict[str, Any] = self._credentials()
-        credentials |= {"identity": hello.session, "secret": hello.secret}
-        session = Session(hello, now_ns=now_ns, **credentials)
-        session.world, session.revival = seat.name, kept
-        seat.sit(session)
-        log.info("session %s: %r comes back to frame %d", _short(session), hello.client, snapshot.index)
-        return session
-
-    def _join(self, hello: Hello, now_ns: int) -> Session | Error:
-        """A place in a world that is shared."""
-        name = self._room_of(hello)
-        if hello.mode != "free":
-            return Error(code="wrong_mode", message=f"Expected mode free in a room, got {hello.mode}")
-        room = self.places.rooms.get(name)
-        if room is None:
-            seat = self._seat_for(hello, now_ns)
-            if isinstance(seat, Error):
-                return seat
-            room = self.places.open_room(seat, name, now_ns)
-        if room.full:
-            return Error(code="room_full", message=f"All {len(room.members)} places in the room {name!r} are taken")
-        if hello.session:
-            room.go_above(hello.epoch, now_ns)
-        member = room.join(hello, now_ns, **self._credentials())
-        log.info("session %s: %r joins %r as %r", _short(member), hello.client, name, member.name)
-        return member
-
-    def _seat_for(self, hello: Hello, now_ns: int) -> Seat | Error:
-        name = hello.world or self.places.default
-        if name not in self.places.worlds:
-            known = ", ".join(self.places.worlds)
-            return Error(code="no_world", message=clip_text(f"Expected a world ({known}), got {hello.world!r}"))
-        overtakes = bool(self.places.line) and not self._calling  # who comes now stands behind those who wait
-        seat = None if overtakes else self.places.take(name, now_ns)
-        if seat is not None:
-            return seat
-        text = f"All {self.places.max_sessions} places are taken: try again later, or start `serve --max-sessions N`"
-        return Error(code="busy", message=text)
-
-    def _room_of(self, hello: Hello) -> str:
-        """The room that a client goes to: the one it names, else the lobby; agents go to none by themselves."""
-        return hello.room or (self._lobby if hello.mode == "free" and not hello.world else "")
-
-    def _credentials(self) -> dict[str, Any]:
-        """What the server gives to every session."""
-        identity, secret = secrets.token_bytes(ID_BYTES), secrets.token_bytes(ID_BYTES)
-        return {"identity": identity, "secret": secret, "boot": self._boot, "limits": self._limits}
 
     # ------------------------------------------------------------------------------------------------------------ out
 
@@ -369,8 +266,8 @@ class Sidecar:
             self._stopping = True
             for session in self._sessions.values():
                 session.close(reason)
-            self._replies += [(route, Bye(reason=reason)) for route in (*self._monitors, *self.places.line)]
-            self._monitors.clear()
+            self._replies += [(route, Bye(reason=reason)) for route in (*self._watchers, *self.places.line)]
+            self._watchers.clear()
             self.places.line.clear()
 
     def _take(self, session: Session, now_ns: int) -> list[Outgoing]:
@@ -392,7 +289,7 @@ class Sidecar:
                 if route is not None:
                     messages.append(Outgoing(route, encode(packet.message, *packet.payload)))
             except LocalProtocolError as error:
-                log.error("session %s: %s", _short(session), error)
+                log.error("session %s: %s", short(session), error)
                 session.fail(str(error))
         return messages
 
@@ -405,7 +302,7 @@ class Sidecar:
                 "queue": listed.queue, "rooms": len(self.places.rooms), "restarts": self.restarts,
                 "set_backs": sum(seat.set_back_count for seat in self.seats),
                 "failures": sum(seat.failure_count for seat in self.seats),
-                "dropped_messages": sum(meter.dropped for meter in self._meters.values()),
+                "dropped_messages": self._meters.dropped,
             }  # fmt: skip
             lines = [session.line(now_ns) for session in list(self._sessions.values())[:SESSIONS_TOLD]]
             return Figures(figures={name: float(value) for name, value in told.items()}, sessions=tuple(lines))
@@ -413,17 +310,15 @@ class Sidecar:
     def _call_next(self, now_ns: int) -> None:
         """Let those in who stand first in the line, as long as there are places."""
         self.places.sweep(now_ns)
-        if now_ns - self._swept_ns > METER_KEPT_NS:
-            self._swept_ns = now_ns
-            self._meters = {whose: m for whose, m in self._meters.items() if now_ns - m.seen_ns <= METER_KEPT_NS}
+        self._meters.sweep(now_ns)
         while self.places.line and self.places.free:
             route, waiter = next(iter(self.places.line.items()))
             grant = self._authorise(waiter.user)
             self.places.line.pop(route)
             if grant is not None:
-                self._calling = True
+                self._admission.calling = True
                 self._welcome(waiter.hello, route, now_ns, waiter.user, grant)
-                self._calling = False
+                self._admission.calling = False
             if route in self.places.line:  # a seat that hangs is free but of no use
                 break
         self._replies += self.places.told(now_ns)
@@ -445,25 +340,10 @@ class Sidecar:
         for seat in self.seats:
             if isinstance(seat.session, Session) and seat.session.parting:
                 seat.news.set()
-        for route, monitor in list(self._monitors.items()):
-            if now_ns - monitor.heard_ns > MONITOR_LEASE_NS:
-                del self._monitors[route]
-            elif now_ns >= monitor.due_ns:
-                self._beat_monitor(route, monitor, now_ns)
-
-    def _beat_monitor(self, route: Hashable, monitor: Monitor, now_ns: int) -> None:
-        """A monitor hears a beat only if every world's thread has moved, or is at something that may take long."""
-        turns = tuple(seat.turns for seat in self.seats)
-        busy = [seat.busy_ms(now_ns) for seat in self.seats]
-        before = monitor.turns + (-1,) * (len(turns) - len(monitor.turns))
-        if not all(now != then or long for now, then, long in zip(turns, before, busy, strict=True)):
-            return
-        monitor.turns, monitor.due_ns = turns, now_ns + self._limits.beat_ms * NS_PER_MS
-        state = "loading" if any(busy) else "running"
-        self._reply(route, State(state=state, tick=sum(turns), busy_ms=max(busy, default=0)))
+        self._replies += self._watchers.beats(self.seats, now_ns)
 
     def _remove(self, session: Session, now_ns: int) -> None:
-        log.info("session %s: over, %s", _short(session), session.reason or "the client said BYE")
+        log.info("session %s: over, %s", short(session), session.reason or "the client said BYE")
         del self._sessions[session.identity]
         self._delivery.forget(session)
         if not session.parting and not self._stopping:  # who said BYE does not come back
@@ -476,7 +356,3 @@ class Sidecar:
 
     def _reply(self, route: Hashable, message: Message) -> None:
         self._replies.append((route, message))
-
-
-def _short(session: Session) -> str:
-    return session.identity.hex()[:8]

@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 
 from inhabit.bridge import messages as wire
+from inhabit.bridge.caller import BAD_MESSAGES_MAX
 from inhabit.bridge.codec import Packet
 from inhabit.bridge.fields import Limits, Mode, WireControls
 from inhabit.bridge.messages import REQUESTS, Message
 from inhabit.bridge.order import NOT_IN_MODE, SERVER_TABLE
 from inhabit.bridge.outbox import draw
-from inhabit.bridge.session import BAD_MESSAGES_MAX, Session
+from inhabit.bridge.session import Session
 from inhabit.bridge.toy import ToyWorld
 
 MS = 1_000_000
