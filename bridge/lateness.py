@@ -9,6 +9,9 @@ import numpy as np
 WINDOW_S = 6.0
 """What came longer ago is forgotten."""
 
+QUICKEST_S = 1.5
+"""The quickest way is what was the quickest within this time: a world that leaves out ticks stays behind for good."""
+
 LATE_PERCENT = 99.0
 """Jitter is what so many of all frames keep within; the rest is stretched over."""
 
@@ -30,6 +33,7 @@ class Lateness:
 
     def __init__(self) -> None:
         self._seen: deque[tuple[float, float]] = deque()
+        self._late: deque[float] = deque()
         self.jitter_s = 0.0
         """How much later than the quickest ones nearly all come."""
 
@@ -44,15 +48,20 @@ class Lateness:
         self._seen.append((now_s, media_s))
         while now_s - self._seen[0][0] > WINDOW_S:
             self._seen.popleft()
+            self._late.popleft()
         if len(self._seen) < FEWEST:
             self._line_s, self._at_s = media_s, now_s
+            self._late.append(0.0)
             return
         now, media = np.array(self._seen).T
         slope = float(np.polyfit(now - now[0], media, 1)[0]) if now[-1] - now[0] > LEARNT_S else 1.0
         self.speed = 1.0 if abs(slope - 1) < STEADY else min(FASTEST, max(SLOWEST, slope))
         ahead = media - self.speed * (now - now_s)  # where each arrival says that the world is now
-        self._line_s, self._at_s = float(ahead.max()), now_s
-        self.jitter_s = float(np.percentile(self._line_s - ahead, LATE_PERCENT))
+        newly = now_s - now <= QUICKEST_S
+        self._line_s, self._at_s = float(ahead[newly].max()), now_s
+        self._late.append(self._line_s - float(ahead[-1]))
+        late = np.where(newly, self._line_s - ahead, self._late)
+        self.jitter_s = float(np.percentile(late, LATE_PERCENT))
 
     def moment_s(self, now_s: float) -> float:
         """What moment of the world would come now, if it came as quickly as the quickest."""
@@ -61,4 +70,5 @@ class Lateness:
     def clear(self) -> None:
         """Another episode: its moments are counted anew."""
         self._seen.clear()
+        self._late.clear()
         self.speed = 1.0

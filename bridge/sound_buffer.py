@@ -240,7 +240,8 @@ class SoundBuffer:
         excess_s = self._excess_s()
         if excess_s < DROP_S:
             return
-        jump = min(round(excess_s * self.rate_hz), len(self._sound) - self._at - 2 * self._hop)
+        spare_s = self.lag_s - self.target_s - self._lump_s / 2
+        jump = min(round(min(excess_s, spare_s) * self.rate_hz), len(self._sound) - self._at - 2 * self._hop)
         if jump > self._hop:
             self._ready = np.concatenate([self._ready, self._spliced(jump)])
             self._at += jump + self._hop

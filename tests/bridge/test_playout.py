@@ -130,6 +130,16 @@ def test_clocks_that_drift_apart_are_followed():
         assert max(map(abs, play.skews_s[-500:])) < LEAD_S + 0.002
 
 
+def test_world_that_left_out_ticks_is_taken_as_it_is_from_then_on():
+    """It stays behind for good: that is no jitter, and nothing of it is too late to be heard."""
+    play = Play(lambda dice, made_s: (0.15 if made_s > 8 else 0.0) + dice.uniform(0, 0.01), seconds=18.0)
+    assert play.sound.underruns <= 3
+    assert play.silent_share() < 0.01
+    assert play.sound.dropped == 0
+    assert play.sound.target_s < 0.06
+    assert play.sound.lag_s < FRAME_S + 0.06
+
+
 def test_outage_is_faded_out_and_what_was_late_is_dropped():
     play = Play(lambda dice, made_s: max(0.0, 8.6 - made_s) if 8 < made_s < 8.6 else dice.uniform(0, 0.01))
     sound = play.sound
@@ -180,15 +190,18 @@ def test_delay_is_bounded_whatever_comes():
         assert sound.lag_s < 1.5
 
 
+@pytest.mark.slow
 def test_over_a_link_that_jitters_for_real(proxied):
     """Real sockets, a proxy that holds each piece back for up to 40 ms, and the clock of this machine."""
     with Server(lambda: ToyWorld(sound_rate_hz=SOUND_HZ)) as server:
         proxy = proxied(server.endpoint)
         proxy.jitter_s = 0.04
         with LiveWorld(proxy.endpoint) as live:
-            playout, heard, skews = Playout(), [], []
-            begun = due = time.perf_counter()
-            while (now := time.perf_counter()) - begun < 10.0:
+            playout, heard, skews, away = Playout(), [], [], 0.0
+            begun = due = now = time.perf_counter()
+            while now - begun < 10.0:
+                now, before = time.perf_counter(), now
+                away = max(away, now - before)
                 frame = live.poll(0.002)
                 if frame is not None:
                     playout.put(frame, rate_hz=live.info.rate_hz, sound_rate_hz=SOUND_HZ)
@@ -200,6 +213,9 @@ def test_over_a_link_that_jitters_for_real(proxied):
                     position = playout.sound.position_s() if playout.sound else None
                     if position is not None and now - begun > 4.0:
                         skews.append(abs(shown.index / live.info.rate_hz - position))
+            late = live.stats()["late"]
+            if away > 0.15 or late > 30:
+                pytest.skip(f"this machine is too busy: {late:.0f} of 300 frames late, away for {1000 * away:.0f} ms")
             samples = np.concatenate(heard)[-5 * SOUND_HZ :]
             silent = float((np.abs(samples[: len(samples) // 160 * 160].reshape(-1, 160)).max(1) < 20).mean())
             assert silent < 0.05, playout.sound and playout.sound.underruns
