@@ -17,7 +17,7 @@ from inhabit.worldmodel.omni.dynamics import K_MAX, Block, Dynamics, Prediction,
 from inhabit.worldmodel.omni.motion import carry, place_of
 from inhabit.worldmodel.recordings import Recorder
 from inhabit.worldmodel.train.autoencoder import AutoencoderTraining, train_autoencoder
-from inhabit.worldmodel.train.dynamics import DynamicsTrainer, DynamicsTraining
+from inhabit.worldmodel.train.dynamics import DynamicsTrainer, DynamicsTraining, distance
 from inhabit.worldmodel.train.footage import load_footage, object_weight
 from inhabit.worldmodel.train.forcing import FINEST, Eyes, ForcingConfig
 from inhabit.worldmodel.train.latents import Latents, object_cells
@@ -180,6 +180,20 @@ def test_rewards_survive_two_hot():
     spread = two_hot(rewards)
     torch.testing.assert_close(spread.sum(-1), torch.ones(5))
     torch.testing.assert_close((spread * reward_values()).sum(-1), rewards, atol=0.12, rtol=0.05)
+
+
+def test_the_best_guess_is_what_is_most_probable_and_not_the_mean_of_all():
+    """A latent is one thing in seven cases of ten, and another in three."""
+    right = torch.tensor([1.0] * 7 + [-1.0] * 3)[:, None, None, None, None].expand(10, 1, 4, 1, 1)
+    guess = torch.zeros(1, 1, 4, 1, 1, requires_grad=True)
+    optimizer = torch.optim.Adam([guess], 0.05)
+    for _ in range(200):
+        loss = distance(guess.expand_as(right), right, 0.1).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert float(guess.detach().mean()) > 0.9  # the mean is 0.4
+    assert float(distance(right, right, 0.1).max()) == pytest.approx(0.0, abs=1e-6)
 
 
 def test_training_lowers_the_loss(small_pack):

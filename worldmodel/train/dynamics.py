@@ -2,7 +2,7 @@
 
 Every frame of a window has a noise level of its own. Most frames learn to be denoised in the finest schedule (flow);
 in some rows half of the frames learn to take one big step that equals two half steps of the same network (bootstrap).
-Everything is a regression onto clean latents, weighted towards objects and towards what changes.
+Everything is a regression onto clean latents, by their distance, weighted towards objects and towards what changes.
 """
 
 from __future__ import annotations
@@ -62,14 +62,13 @@ class DynamicsTraining:
     forcing: ForcingConfig = field(default_factory=ForcingConfig)
     """What the network is shown, and how often."""
 
-    contrast_weight: float = 5.0
-    """Weight of how much goes on around each place, beside what: where a texture or a monster will be is not known to
-    the pixel, the mean of all the places is paler than any of them, and paler with each frame."""
+    tolerance: float = 0.1
+    """Errors of a latent, root mean square, count by their square up to about this, and by their size beyond it."""
 
     looks_frames: int = 16
     """Predictions of each step that are decoded and looked at, of frames with objects, where a detector was trained."""
 
-    looks_weight: float = 0.3
+    looks_weight: float = 1.0
     """Weight of how they look beside the video's loss."""
 
     sound_weight: float = 0.3
@@ -144,7 +143,7 @@ class DynamicsTrainer:
             prediction = self.network(lesson.block)
         losses = self._losses(prediction, lesson)
         loss = losses["video"] + self.config.head_weight * (losses["reward"] + losses["ending"])
-        for name in ("contrast", "sound", "looks"):
+        for name in ("sound", "looks"):
             if name in losses:
                 loss = loss + getattr(self.config, f"{name}_weight") * losses[name]
         self.network.zero_grad(set_to_none=True)
@@ -160,13 +159,8 @@ class DynamicsTrainer:
         rows, target, data = lesson.rows, lesson.target, lesson.data
         least = self.config.least_weight
         ramp = least + (1 - least) * lesson.block.level.float() / K_MAX
-        weight, predicted = self._weight(lesson), prediction.clean.float()
-        error = (predicted - target.video).square() * weight
-        pale = (contrast(predicted) - contrast(target.video)).square() * weight
-        losses = {
-            "video": (error.mean((2, 3, 4)) * ramp).mean() / ramp.mean(),
-            "contrast": (pale.mean((2, 3, 4)) * ramp).mean() / ramp.mean(),
-        }
+        error = distance(prediction.clean.float(), target.video, self.config.tolerance) * self._weight(lesson)[:, :, 0]
+        losses = {"video": (error.mean((2, 3)) * ramp).mean() / ramp.mean()}
         if prediction.sound is not None and target.sound is not None:
             sound = (prediction.sound.float() - target.sound).square().mean(2) * self._loudness(rows)
             losses["sound"] = (sound * ramp).mean() / ramp.mean()
@@ -205,10 +199,14 @@ class DynamicsTrainer:
         return weight / weight.mean()
 
 
-def contrast(latents: Tensor) -> Tensor:
-    """How far the latents around each place are from zero, by channel. Shape: (b, t, c, h, w) -> (b, t, c, h, w)."""
-    around = F.avg_pool2d(latents.flatten(0, 1).square(), 3, stride=1, padding=1, count_include_pad=False)
-    return (around + 1e-4).sqrt().unflatten(0, latents.shape[:2])
+def distance(predicted: Tensor, right: Tensor, tolerance: float) -> Tensor:
+    """How far each latent is off, (b, t, c, h, w) twice -> (b, t, h, w).
+
+    What will be where is never known to the pixel. The best answer to a squared error is the mean of all that may be,
+    which is paler than any of it, and paler with every frame that is made from the last one. The best answer to a
+    distance is what most probably will be. (Pseudo-Huber: Song and Dhariwal 2023, arXiv 2310.14189.)
+    """
+    return ((predicted - right).square().mean(2) + tolerance**2).sqrt() - tolerance
 
 
 def make_optimizers(
