@@ -5,6 +5,9 @@ What is in hand, how much of it, and what becomes of sound that is late is bridg
 
 from __future__ import annotations
 
+import threading
+import time
+
 import pygame
 from pygame._sdl2 import audio
 from pygame._sdl2.sdl2 import INIT_AUDIO, init_subsystem
@@ -14,6 +17,9 @@ from inhabit.bridge.sound_buffer import SoundBuffer
 
 CHUNK = 256
 """Samples that the device asks for at a time."""
+
+REST_S = 0.3
+"""How long a device may take to be between two fillings when it is closed, s."""
 
 VOLUMES = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0)
 
@@ -31,6 +37,7 @@ class Speaker:
         self.queue: SoundBuffer | None = None
         self._device: audio.AudioDevice | None = None
         self._episode = -1
+        self._filled = threading.Event()
 
     def play(self, frame: Frame, rate_hz: int) -> None:
         """Let a frame be heard; the first one with sound opens the device.
@@ -69,10 +76,17 @@ class Speaker:
         return self.volume
 
     def close(self) -> None:
-        """Let the device go. Calling it twice is fine."""
-        if self._device:
-            self._device.close()
-            self._device = None
+        """Let the device go. Calling it twice is fine.
+
+        A speaker must be closed: SDL waits for the thread that fills the device, and that for the interpreter's lock,
+        which we hold then. So it is closed right after a filling, when the thread is where it needs nothing of ours.
+        """
+        device, self._device = self._device, None
+        if device:
+            self._filled.clear()
+            self._filled.wait(REST_S)
+            time.sleep(0.001)
+            device.close()
 
     def _open(self, rate_hz: int, channels: int) -> None:
         try:
@@ -107,3 +121,4 @@ class Speaker:
         assert queue is not None
         samples = queue.take(len(room) // (2 * queue.channels)) * self.volume
         room[:] = samples.clip(-32768, 32767).astype("<i2").tobytes()
+        self._filled.set()

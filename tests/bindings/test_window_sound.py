@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import closing
 
 import av
 import numpy as np
@@ -20,20 +21,41 @@ FIRE = Controls(held=frozenset({"Space"}))
 
 
 def test_a_world_that_keeps_its_rate_is_heard_without_a_gap(dummy_display):
-    speaker = Speaker()
-    world = ToyWorld(sound_rate_hz=RATE_HZ)
-    frame = world.reset(seed=1)
-    begun = time.monotonic()
-    while frame.index < 45:
-        speaker.play(frame, RATE_HZ)
-        frame = world.step(FIRE)
-        time.sleep(max(0.0, begun + frame.index / 30 - time.monotonic()))
-    queue = speaker.queue
-    assert queue is not None
-    assert not speaker.trouble
-    assert queue.underruns == 0
-    assert queue.taken > 0.8 * RATE_HZ
-    speaker.close()
+    with closing(Speaker()) as speaker:
+        world = ToyWorld(sound_rate_hz=RATE_HZ)
+        frame = world.reset(seed=1)
+        begun, late_s = time.monotonic(), 0.0
+        while frame.index < 45:
+            speaker.play(frame, RATE_HZ)
+            frame = world.step(FIRE)
+            late_s = max(late_s, time.monotonic() - begun - frame.index / 30)
+            time.sleep(max(0.0, begun + frame.index / 30 - time.monotonic()))
+        queue = speaker.queue
+        assert queue is not None
+        assert not speaker.trouble
+        if late_s > 0.03:
+            pytest.skip(f"this machine is too busy: the world was held up for {1000 * late_s:.0f} ms")
+        assert queue.underruns == 0
+        assert queue.taken > 0.8 * RATE_HZ
+
+
+def test_closing_never_waits_for_the_thread_that_waits_for_us():
+    program = (
+        "from inhabit.bindings.window.speaker import Speaker; from inhabit.bridge.toy import ToyWorld\n"
+        "import time\n"
+        "frame = ToyWorld(sound_rate_hz=48000).reset(seed=1)\n"
+        "for number in range(40):\n"
+        "    speaker = Speaker(); speaker.play(frame, 48000)\n"
+        "    end = time.monotonic() + 0.02 + number / 4000\n"
+        "    while time.monotonic() < end: pass\n"  # it does not sleep: the filling thread waits for the interpreter
+        "    speaker.close()\n"
+        "print('closed')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=dict(os.environ, SDL_AUDIODRIVER="dummy"),
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert "closed" in done.stdout, done.stderr
 
 
 def test_without_a_device_it_is_silent_and_says_why():
