@@ -18,6 +18,12 @@ LATE_PERCENT = 99.0
 LEARNT_S = 0.4
 """Arrivals over this time tell how fast a world runs."""
 
+OUTAGE_S = 0.3
+"""So late is no jitter but an outage, which nobody waits for again; with all that comes at its end."""
+
+BURST_S = 0.05
+"""What comes within this time of it."""
+
 FEWEST = 4
 """Arrivals before anything is known."""
 
@@ -34,6 +40,8 @@ class Lateness:
     def __init__(self) -> None:
         self._seen: deque[tuple[float, float]] = deque()
         self._late: deque[float] = deque()
+        self._counts: deque[bool] = deque()
+        self._outage_s = float("-inf")
         self.jitter_s = 0.0
         """How much later than the quickest ones nearly all come."""
 
@@ -49,9 +57,11 @@ class Lateness:
         while now_s - self._seen[0][0] > WINDOW_S:
             self._seen.popleft()
             self._late.popleft()
+            self._counts.popleft()
         if len(self._seen) < FEWEST:
             self._line_s, self._at_s = media_s, now_s
             self._late.append(0.0)
+            self._counts.append(True)
             return
         now, media = np.array(self._seen).T
         slope = float(np.polyfit(now - now[0], media, 1)[0]) if now[-1] - now[0] > LEARNT_S else 1.0
@@ -60,8 +70,11 @@ class Lateness:
         newly = now_s - now <= QUICKEST_S
         self._line_s, self._at_s = float(ahead[newly].max()), now_s
         self._late.append(self._line_s - float(ahead[-1]))
-        late = np.where(newly, self._line_s - ahead, self._late)
-        self.jitter_s = float(np.percentile(late, LATE_PERCENT))
+        if self._late[-1] > OUTAGE_S:
+            self._outage_s = now_s
+        self._counts.append(now_s - self._outage_s > BURST_S)
+        late = np.where(newly, self._line_s - ahead, self._late)[np.array(self._counts)]
+        self.jitter_s = float(np.percentile(late, LATE_PERCENT)) if len(late) else 0.0
 
     def moment_s(self, now_s: float) -> float:
         """What moment of the world would come now, if it came as quickly as the quickest."""
@@ -71,4 +84,5 @@ class Lateness:
         """Another episode: its moments are counted anew."""
         self._seen.clear()
         self._late.clear()
+        self._counts.clear()
         self.speed = 1.0

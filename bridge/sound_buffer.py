@@ -19,6 +19,9 @@ from inhabit.bridge.pacing import NS_PER_S, monotonic_ns
 MOST_S = 0.3
 """Delay that is aimed at, at most, besides the length of a lump."""
 
+FALL = 0.03
+"""By so much that delay falls each second, when jitter is over: it is played off, not dropped."""
+
 DROP_S = 0.12
 """So much more than is aimed at is dropped instead of played faster."""
 
@@ -84,7 +87,7 @@ class SoundBuffer:
         self._gain = 1.0
         self._flowing = self._dry = False
         self._taken_s = float("-inf")
-        self._chunk_s = 0.0
+        self._chunk_s = self._jitter_s = 0.0
         self._edge = np.zeros(channels, np.float32)
         self._last = np.zeros(channels, np.float32)
         self._lock = threading.Lock()
@@ -97,7 +100,7 @@ class SoundBuffer:
     @property
     def target_s(self) -> float:
         """How long after the quickest could be heard it shall be heard: jitter, and what is taken at a time, s."""
-        return min(MOST_S, self._lateness.jitter_s + self._chunk_s + HOP_S + DEAD_BAND_S)
+        return min(MOST_S, self._jitter_s + self._chunk_s + HOP_S + DEAD_BAND_S)
 
     @property
     def playing(self) -> bool:
@@ -125,6 +128,7 @@ class SoundBuffer:
             self._end_s = self._end_s + length_s if end_s is None else end_s
             self._lump_s = max(length_s, 0.9 * self._lump_s)
             self._lateness.add(self._now_s(), self._end_s)
+            self._jitter_s = max(self._lateness.jitter_s, self._jitter_s - FALL * length_s)
             begin = max(0, self._at - self._kept)  # a little of what was played is kept, to be said twice
             self._sound = np.concatenate([self._sound[begin:], samples.astype(np.float32)])
             self._at -= begin

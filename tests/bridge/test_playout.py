@@ -132,7 +132,7 @@ def test_clocks_that_drift_apart_are_followed():
 
 def test_world_that_left_out_ticks_is_taken_as_it_is_from_then_on():
     """It stays behind for good: that is no jitter, and nothing of it is too late to be heard."""
-    play = Play(lambda dice, made_s: (0.15 if made_s > 8 else 0.0) + dice.uniform(0, 0.01), seconds=18.0)
+    play = Play(lambda dice, made_s: (0.15 if made_s > 8 else 0.0) + dice.uniform(0, 0.01), seconds=22.0)
     assert play.sound.underruns <= 3
     assert play.silent_share() < 0.01
     assert play.sound.dropped == 0
