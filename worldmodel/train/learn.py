@@ -100,6 +100,8 @@ class Learner:
         autoencoder = Autoencoder(self.preset.autoencoder)
         resumed = self.run.resume("autoencoder", autoencoder)
         figures = self.run.progress.codec
+        if resumed and figures and kept_share(figures) >= self.config.gate:  # the gate may be another one today
+            self.run.progress.codec_passed = True
         for share in range(CODEC_TRIES):
             if resumed and self.run.progress.codec_passed:
                 return autoencoder.to(self.device).eval().requires_grad_(False)
@@ -361,7 +363,7 @@ class Learner:
 def kept_share(figures: Mapping[str, float]) -> float:
     """Of the objects that are found in real frames, the share that is found in the codec's; 1 where there are none."""
     ceiling = figures.get("ceiling", 0.0)
-    return figures["object_recall"] / ceiling if ceiling > 0 else 1.0
+    return figures.get("object_recall", 0.0) / ceiling if ceiling > 0 else 1.0
 
 
 def title_of(source: str) -> str:
