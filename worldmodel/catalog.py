@@ -48,7 +48,8 @@ def find_pack(spec: str) -> Path:
             return folder
     known = ", ".join(shipped_packs()) or "none are shipped"
     raise PackError(
-        f"Expected a pack ({known}) or a folder with a {WORLD_JSON}, got {spec!r} - `inhabit worlds` lists what there is"
+        f"Expected a pack ({known}) or a folder with a {WORLD_JSON}, got {spec!r} - "
+        f"`inhabit worlds` lists what there is"
     )
 
 

@@ -13,11 +13,11 @@ from inhabit.bridge.controls import Controls
 from inhabit.bridge.errors import InhabitError
 from inhabit.bridge.toy import ToyWorld
 from inhabit.worldmodel.omni.autoencoder import Autoencoder, AutoencoderConfig
-from inhabit.worldmodel.omni.dynamics import K_MAX, Block, Dynamics, Prediction, reward_values, two_hot
+from inhabit.worldmodel.omni.dynamics import K_MAX, Block, Dynamics, Painting, Prediction, reward_values, two_hot
 from inhabit.worldmodel.omni.motion import carry, place_of
 from inhabit.worldmodel.recordings import Recorder
 from inhabit.worldmodel.train.autoencoder import AutoencoderTraining, train_autoencoder
-from inhabit.worldmodel.train.dynamics import DynamicsTrainer, DynamicsTraining, distance
+from inhabit.worldmodel.train.dynamics import DynamicsTrainer, DynamicsTraining, distance, painting_pays
 from inhabit.worldmodel.train.footage import load_footage, object_weight
 from inhabit.worldmodel.train.forcing import FINEST, Eyes, ForcingConfig
 from inhabit.worldmodel.train.latents import Latents, object_cells
@@ -51,6 +51,7 @@ class Oracle(Dynamics):
         b, t = block.level.shape
         return Prediction(
             clean=self.clean[:b],
+            painting=Painting(painted=self.clean[:b]),
             sound=None,
             reward_logits=torch.zeros(b, t, len(reward_values())),
             ending_logit=torch.zeros(b, t),
@@ -194,6 +195,27 @@ def test_the_best_guess_is_what_is_most_probable_and_not_the_mean_of_all():
         optimizer.step()
     assert float(guess.detach().mean()) > 0.9  # the mean is 0.4
     assert float(distance(right, right, 0.1).max()) == pytest.approx(0.0, abs=1e-6)
+
+
+def test_what_a_picture_shows_nearly_as_well_is_kept_and_the_rest_is_painted(small_pack):
+    """The frame before is right on the left, and wrong on the right; what is painted is half right everywhere."""
+    right, kept = torch.randn(1, 1, 8, 8, 8), torch.randn(1, 1, 8, 8, 8)
+    kept[..., :4] = right[..., :4] + 0.5 * torch.randn(1, 1, 8, 8, 4)
+    painted = right + 0.45 * torch.randn(right.shape)
+    pays = painting_pays(painted, kept, right, 1.3)
+    assert not pays[..., :3].any()
+    assert pays[..., 5:].all()
+    chosen = Painting(painted=painted, kept=kept, pays=pays - 0.5).chosen()
+    assert torch.equal(chosen[..., :3], kept[..., :3])
+    assert torch.equal(chosen[..., 5:], painted[..., 5:])
+
+
+def test_a_network_learns_where_painting_pays(small_pack):
+    config = replace(small_pack.file.dynamics, keeps=True)
+    trainer = trainer_of(small_pack, Dynamics(config))
+    assert trainer.network.detail.keeps
+    losses = [trainer.take_step(0.0)["keeping"] for _ in range(12)]
+    assert losses[-1] < losses[0]
 
 
 def test_training_lowers_the_loss(small_pack):

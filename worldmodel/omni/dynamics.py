@@ -48,6 +48,9 @@ class DynamicsConfig:
     motion: MotionConfig | None = None
     """How the frame before is carried to where it will be; None for a world that is not shown that."""
 
+    keeps: bool = False
+    """Whether a place stays exactly what was there, was carried there, or is remembered, where painting pays little."""
+
     recall: RecallConfig | None = None
     """How pictures of the same place are turned to where one looks; None for a world that remembers only its ring."""
 
@@ -134,9 +137,33 @@ class Block:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Painting:
+    """A frame as it was painted, and what it would be if nothing were."""
+
+    painted: Tensor
+    """(b, t, c, h, w) float32, the best guess of every latent."""
+
+    kept: Tensor | None = None
+    """(b, t, c, h, w) float32, at each place the likeliest of what was there, was carried there, is remembered."""
+
+    pays: Tensor | None = None
+    """(b, t, h, w) float32: logit of that painting is much nearer to what is right than that picture."""
+
+    def chosen(self) -> Tensor:
+        """Shape (b, t, c, h, w). What is painted is the mean of what may be, and pales when it is painted anew in every
+        frame; so what a picture shows nearly as well stays what it was. (Video codecs skip such blocks.)"""
+        if self.kept is None or self.pays is None:
+            return self.painted
+        return torch.where(self.pays[:, :, None] > 0, self.painted, self.kept)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Prediction:
     clean: Tensor
-    """(b, t, c, h, w) float32."""
+    """(b, t, c, h, w) float32: at each place what was painted, or what was kept."""
+
+    painting: Painting
+    """What that was chosen from."""
 
     reward_logits: Tensor
     """(b, t, REWARD_BINS)."""
@@ -191,12 +218,13 @@ class Dynamics(nn.Module):
         if newest is not None:
             seen, block = seen[:, -newest:], block.select(slice(None), slice(-newest, None))
         notes = unpatch(self.video_out(features[:, :, 2 : 2 + rows * columns]), rows, columns, self.config.patch)
-        clean = self.detail(notes, seen, block)
+        painting = self.detail(notes, seen, block)
         with torch.autocast(notes.device.type, enabled=False):
             agent = features[:, :, -1].float()
             sound = self.sound_out(features[:, :, 2 + rows * columns].float()) if self.config.sound else None
             return Prediction(
-                clean=clean,
+                clean=painting.chosen(),
+                painting=painting,
                 sound=sound,
                 reward_logits=self.reward_head(agent),
                 ending_logit=self.ending_head(agent).squeeze(-1),
@@ -272,6 +300,7 @@ class Detail(nn.Module):
     def __init__(self, config: DynamicsConfig):
         super().__init__()
         width, channels = config.detail_width, config.latent_channels
+        self.keeps = config.keeps
         self.join = nn.Conv2d(DETAIL_NOTES + width, width, 3, padding=1)
         self.first = ConvBlock(width)
         if config.motion:
@@ -280,6 +309,8 @@ class Detail(nn.Module):
             assert self.choice.bias is not None
             with torch.no_grad():  # at first everything is where motion carried it, or nearly
                 self.choice.bias.copy_(torch.tensor([0.0, 3.0, 0.0])[: len(self.choice.bias)])
+        if config.keeps:
+            self.pays = nn.Conv2d(width, 1, 3, padding=1)
         self.begin_in = nn.Conv2d(channels, width, 3, padding=1)
         self.blocks = nn.Sequential(*(ConvBlock(width) for _ in range(config.detail_blocks[1] - 1)))
         self.out = nn.Conv2d(width, channels, 3, padding=1)
@@ -287,28 +318,35 @@ class Detail(nn.Module):
         assert self.out.bias is not None
         nn.init.zeros_(self.out.bias)
 
-    def forward(self, notes: Tensor, seen: Tensor, block: Block) -> Tensor:
-        """Shapes: (b, t, DETAIL_NOTES, h, w), (b, t, detail_width, h, w) -> (b, t, c, h, w) float32."""
+    def forward(self, notes: Tensor, seen: Tensor, block: Block) -> Painting:
+        """Shapes: (b, t, DETAIL_NOTES, h, w), (b, t, detail_width, h, w)."""
         both = torch.cat([notes, seen.to(notes.dtype)], dim=2).flatten(0, 1)
         h = self.first(self.join(both.contiguous(memory_format=torch.channels_last)))
-        begin = self._begin(h, block)
+        begin, kept = self._begin(h, block)
         h = self.blocks(h + self.begin_in(begin.contiguous(memory_format=torch.channels_last)))
         with torch.autocast(notes.device.type, enabled=False):  # the last layer stays fp32: it sets the picture
             change = self.out(nn.functional.silu(h.float()))
-            return (begin.float() + change).unflatten(0, notes.shape[:2])
+            painted = (begin.float() + change).unflatten(0, notes.shape[:2])
+            if not self.keeps:
+                return Painting(painted=painted)
+            pays = self.pays(nn.functional.silu(h.float()))[:, 0]
+        size = notes.shape[:2]
+        return Painting(painted=painted, kept=kept.float().unflatten(0, size), pays=pays.unflatten(0, size))
 
-    def _begin(self, h: Tensor, block: Block) -> Tensor:
-        """What each place begins as, (b * t, c, h, w)."""
+    def _begin(self, h: Tensor, block: Block) -> tuple[Tensor, Tensor]:
+        """What each place begins as, a mixture of pictures, and the likeliest of them: (b * t, c, h, w) each."""
         begin = block.previous.flatten(0, 1)
         if block.carried is None:
-            return begin
+            return begin, begin
         share = self.choice(h).float()
         pictures = [begin, block.carried.flatten(0, 1)]
         if block.recalled is not None:
             pictures.append(block.recalled[:, :, :-1].flatten(0, 1))
             unknown = block.recalled[:, :, -1].flatten(0, 1) < 0.5
             share = torch.cat([share[:, :2], share[:, 2:].masked_fill(unknown[:, None], -1e4)], 1)
-        return (torch.stack(pictures, 1) * share.softmax(1)[:, :, None]).sum(1)
+        shown = torch.stack(pictures, 1)
+        likeliest = nn.functional.one_hot(share.argmax(1), len(pictures)).movedim(-1, 1).to(shown.dtype)
+        return (shown * share.softmax(1)[:, :, None]).sum(1), (shown * likeliest[:, :, None]).sum(1)
 
 
 def patched(latents: Tensor, patch: int) -> Tensor:

@@ -65,6 +65,12 @@ class DynamicsTraining:
     tolerance: float = 0.1
     """Errors of a latent, root mean square, count by their square up to about this, and by their size beyond it."""
 
+    worth_painting: float = 1.3
+    """A place is painted where that is nearer to what is right than the best picture of it by this factor."""
+
+    keeping_weight: float = 0.2
+    """Weight of the loss of telling where that is."""
+
     looks_frames: int = 16
     """Predictions of each step that are decoded and looked at, of frames with objects, where a detector was trained."""
 
@@ -143,7 +149,7 @@ class DynamicsTrainer:
             prediction = self.network(lesson.block)
         losses = self._losses(prediction, lesson)
         loss = losses["video"] + self.config.head_weight * (losses["reward"] + losses["ending"])
-        for name in ("sound", "looks"):
+        for name in ("keeping", "sound", "looks"):
             if name in losses:
                 loss = loss + getattr(self.config, f"{name}_weight") * losses[name]
         self.network.zero_grad(set_to_none=True)
@@ -159,15 +165,19 @@ class DynamicsTrainer:
         rows, target, data = lesson.rows, lesson.target, lesson.data
         least = self.config.least_weight
         ramp = least + (1 - least) * lesson.block.level.float() / K_MAX
-        error = distance(prediction.clean.float(), target.video, self.config.tolerance) * self._weight(lesson)[:, :, 0]
+        painting, weight = prediction.painting, self._weight(lesson)[:, :, 0]
+        error = distance(painting.painted, target.video, self.config.tolerance) * weight
         losses = {"video": (error.mean((2, 3)) * ramp).mean() / ramp.mean()}
+        if painting.kept is not None and painting.pays is not None:
+            pays = painting_pays(painting.painted, painting.kept, target.video, self.config.worth_painting)
+            losses["keeping"] = F.binary_cross_entropy_with_logits(painting.pays, pays, weight)
         if prediction.sound is not None and target.sound is not None:
             sound = (prediction.sound.float() - target.sound).square().mean(2) * self._loudness(rows)
             losses["sound"] = (sound * ramp).mean() / ramp.mean()
         if self._looks is not None and (seen := self._looked_at(lesson)) is not None:
             with precision(self._device):
                 care = data.care[rows][seen].float()
-                losses["looks"] = self._looks(prediction.clean[seen], target.video[seen], care)
+                losses["looks"] = self._looks(painting.painted[seen], target.video[seen], care)
         rewards, ended = data.rewards[rows], data.ended[rows]
         reward = F.cross_entropy(prediction.reward_logits.flatten(0, 1), two_hot(rewards).flatten(0, 1))
         pressure = torch.full((), ENDING_WEIGHT, device=self._device)
@@ -207,6 +217,17 @@ def distance(predicted: Tensor, right: Tensor, tolerance: float) -> Tensor:
     distance is what most probably will be. (Pseudo-Huber: Song and Dhariwal 2023, arXiv 2310.14189.)
     """
     return ((predicted - right).square().mean(2) + tolerance**2).sqrt() - tolerance
+
+
+@torch.no_grad()
+def painting_pays(painted: Tensor, kept: Tensor, right: Tensor, factor: float) -> Tensor:
+    """Where painting is nearer to what is right by a factor, around each place: 1, else 0.
+
+    Shapes: (b, t, c, h, w) three times -> (b, t, h, w) float32.
+    """
+    ours, theirs = ((one - right).square().mean(2).flatten(0, 1)[:, None] for one in (painted, kept))
+    ours, theirs = (F.avg_pool2d(one, 3, 1, 1, count_include_pad=False)[:, 0] for one in (ours, theirs))
+    return (ours * factor**2 < theirs).float().unflatten(0, right.shape[:2])
 
 
 def make_optimizers(

@@ -250,8 +250,8 @@ class Forcing:
             return block, target
         strength = torch.where(row, self.config.strongest * self._uniform(block.level.shape[:1])[:, None], 0.0)
         nothing = torch.full_like(block.words.of_frame, len(block.words.filled) - 1)
-        told = self.network(block).clean.float()
-        untold = self.network(replace(block, words=replace(block.words, of_frame=nothing))).clean.float()
+        told = self.network(block).painting.painted
+        untold = self.network(replace(block, words=replace(block.words, of_frame=nothing))).painting.painted
         beyond = target.video + _wide(strength, told) * (told - untold)
         video = torch.where(_wide(chosen, told), beyond, target.video)
         strength = torch.where(big, 0.0, strength).expand(block.level.shape)
