@@ -331,6 +331,7 @@ class Engine:
         actions = torch.cat([state.actions[:, 1:], action[:, None]], 1)
         hint = self._hint(state, actions, now)
         ring, prediction = self._first_pass(state, action, hint, fresh, steps, donate=donate)
+        pays = prediction.painting.pays  # later steps see what the first one made, and would take it for news
         for index in range(1, steps):
             tau = index / steps
             block = Block(
@@ -344,7 +345,7 @@ class Engine:
                 sound=self._sound_input(state, prediction.sound, now, tau),
                 **self._told(state.words, state.said, state.strength, 1),
             )
-            prediction = self._predict(block, ring.past(now))
+            prediction = self._predict(block, ring.past(now), pays=pays)
         heard = state.sound if prediction.sound is None else torch.cat([state.sound[:, 1:], prediction.sound], 1)
         latents = prediction.clean[:, -1]
         pixels = self._seen(latents)
@@ -497,11 +498,16 @@ class Engine:
         made = [layer[:, :, :, :, :1] for layer in prediction.made]
         return state.ring.commit(state.frame[:, None], made, donate=donate), prediction
 
-    def _predict(self, block: Block, past: list[Past]) -> Prediction:
+    def _predict(self, block: Block, past: list[Past], *, pays: Tensor | None = None) -> Prediction:
         """Predict the newest frame, within what the codec can say: outside it nothing is learnt, and an error could
-        only grow."""
+        only grow.
+
+        Args:
+            pays: (b, 1, h, w) where it is painted; None lets this pass choose.
+        """
         prediction = self.dynamics(block, past, newest=1)
-        return replace(prediction, clean=prediction.clean.clamp(self._least, self._most))
+        clean = prediction.clean if pays is None else replace(prediction.painting, pays=pays).chosen()
+        return replace(prediction, clean=clean.clamp(self._least, self._most))
 
     def _heard(self, sound: Tensor | None, b: int, t: int) -> Tensor:
         """What sessions begin with. Shape (b, t, latent), silence unless there is something better."""
