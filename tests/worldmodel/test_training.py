@@ -12,16 +12,27 @@ import torch
 from inhabit.bridge.controls import Controls
 from inhabit.bridge.errors import InhabitError
 from inhabit.bridge.toy import ToyWorld
+from inhabit.worldmodel.engine import Engine
 from inhabit.worldmodel.omni.autoencoder import Autoencoder, AutoencoderConfig
-from inhabit.worldmodel.omni.dynamics import K_MAX, Block, Dynamics, Painting, Prediction, reward_values, two_hot
-from inhabit.worldmodel.omni.motion import carry, place_of
+from inhabit.worldmodel.omni.dynamics import (
+    CONTEXT_LEVEL,
+    K_MAX,
+    Block,
+    Dynamics,
+    Painting,
+    Prediction,
+    reward_values,
+    two_hot,
+)
+from inhabit.worldmodel.omni.motion import place_of
 from inhabit.worldmodel.recordings import Recorder
 from inhabit.worldmodel.train.autoencoder import AutoencoderTraining, train_autoencoder
 from inhabit.worldmodel.train.dynamics import DynamicsTrainer, DynamicsTraining, distance, painting_pays
 from inhabit.worldmodel.train.footage import load_footage, object_weight
-from inhabit.worldmodel.train.forcing import FINEST, Eyes, ForcingConfig
+from inhabit.worldmodel.train.forcing import FINEST, ForcingConfig
 from inhabit.worldmodel.train.latents import Latents, object_cells
 from inhabit.worldmodel.train.presets import preset_for
+from inhabit.worldmodel.train.rehearsal import Rehearsal, RehearsalConfig
 from inhabit.worldmodel.train.schedule import TRIAL_STEPS, Average, Budget, Threads, learning_rate
 
 
@@ -59,7 +70,7 @@ class Oracle(Dynamics):
         )
 
 
-def trainer_of(small_pack, network=None, eyes=None, **changes) -> DynamicsTrainer:
+def trainer_of(small_pack, network=None, rehearsal=None, **changes) -> DynamicsTrainer:
     torch.manual_seed(0)
     n, config = 200, small_pack.file.dynamics
     data = Latents(
@@ -74,16 +85,26 @@ def trainer_of(small_pack, network=None, eyes=None, **changes) -> DynamicsTraine
     )
     training = DynamicsTraining(batch=4, window=10, warmup=5, **changes)
     starts = np.array([0, 50, 100, 110])
-    return DynamicsTrainer(network or Dynamics(config), data, starts, torch.device("cpu"), training, eyes=eyes)
+    if rehearsal is not None:
+        rehearsal = Rehearsal(data, torch.from_numpy(starts), rehearsal, frames=16)
+    return DynamicsTrainer(
+        network or Dynamics(config),
+        data,
+        starts,
+        torch.device("cpu"),
+        training,
+        engine_of=lambda network: Engine(small_pack.autoencoder, network, motion=small_pack.motion),
+        rehearsal=rehearsal,
+    )
 
 
 def test_half_steps_of_a_perfect_network_lead_to_the_clean_frame(small_pack):
     oracle = Oracle(small_pack.file.dynamics)
     trainer = trainer_of(small_pack, oracle)
-    rows = trainer.forcing.draw_rows()
-    block, clean = trainer.forcing.noise(rows)
+    past = trainer.forcing.real_past(trainer.forcing.draw_rows())
+    block, clean = trainer.forcing.noise(past)
     oracle.clean = clean.video
-    block, bootstrapped = trainer.forcing.make_big(block, clean, 4)
+    block, bootstrapped = trainer.forcing.make_big(block, clean, past, 4)
     assert bootstrapped.any()
     target = trainer.forcing.bootstrap_target(block, clean, bootstrapped, 4)
     torch.testing.assert_close(target.video, clean.video, atol=1e-4, rtol=1e-4)
@@ -91,10 +112,11 @@ def test_half_steps_of_a_perfect_network_lead_to_the_clean_frame(small_pack):
 
 def test_big_steps_lie_on_their_own_grid(small_pack):
     trainer = trainer_of(small_pack)
-    block, clean = trainer.forcing.noise(trainer.forcing.draw_rows())
+    past = trainer.forcing.real_past(trainer.forcing.draw_rows())
+    block, clean = trainer.forcing.noise(past)
     assert (block.step == FINEST).all()
     assert (block.level < K_MAX).all()
-    big, bootstrapped = trainer.forcing.make_big(block, clean, 4)
+    big, bootstrapped = trainer.forcing.make_big(block, clean, past, 4)
     length = K_MAX >> big.step  # a step's length in levels
     assert (big.level[bootstrapped] % length[bootstrapped] == 0).all()
     assert (big.level + length)[bootstrapped].max() <= K_MAX
@@ -103,8 +125,7 @@ def test_big_steps_lie_on_their_own_grid(small_pack):
 
 def test_noise_follows_its_label(small_pack):
     trainer = trainer_of(small_pack)
-    rows = trainer.forcing.draw_rows()
-    block, clean = trainer.forcing.noise(rows)
+    block, clean = trainer.forcing.noise(trainer.forcing.real_past(trainer.forcing.draw_rows()))
     tau = block.level[..., None, None, None] / K_MAX
     fresh = (block.noised - tau * clean.video) / (1 - tau)
     assert abs(float(fresh.std()) - 1) < 0.05
@@ -114,7 +135,7 @@ def test_the_previous_frame_is_the_one_before_and_nothing_at_an_episodes_start(s
     trainer = trainer_of(small_pack, forcing=ForcingConfig(previous_noise=0.0, previous_drop=0.0))
     rows = torch.stack([torch.arange(0, 10), torch.arange(110, 120)])  # the first begins an episode
     clean = trainer._data.z[rows].float()
-    previous, _ = trainer.forcing.previous(rows, clean)
+    previous, _ = trainer.forcing.previous(trainer.forcing.real_past(rows))
     assert torch.equal(previous[:, 1:], clean[:, :-1])
     assert not previous[0, 0].any()
     assert torch.equal(previous[1, 0], trainer._data.z[109].float())
@@ -127,29 +148,52 @@ def test_an_untrained_network_shows_the_frame_before_where_motion_carried_it_or_
         choice = trainer.network.detail.choice
         assert choice.bias is not None
         choice.bias[1] = bias
-    block, _ = trainer.forcing.noise(trainer.forcing.draw_rows())
+    block, _ = trainer.forcing.noise(trainer.forcing.real_past(trainer.forcing.draw_rows()))
     torch.testing.assert_close(trainer.network(block).clean, getattr(block, kept))
 
 
-def test_in_a_dream_motion_carries_the_networks_own_frames(small_pack):
-    forcing = ForcingConfig(previous_noise=0.0, previous_drop=0.0)
-    eyes = Eyes(autoencoder=small_pack.autoencoder, motion=small_pack.motion)
-    trainer = trainer_of(small_pack, forcing=forcing, eyes=eyes)
-    rows = trainer.forcing.draw_rows()
-    block, real = trainer.forcing.noise(rows)
-    dreamt = trainer.forcing.dream(block, real, rows)
-    assert block.carried is not None
-    assert dreamt.carried is not None
-    own = (dreamt.previous != block.previous).flatten(2).any(2)
-    changed = (dreamt.carried != block.carried).flatten(2).any(2)
-    assert own.any()
-    assert torch.equal(own, changed)
-    row, frame = (int(x) for x in own.nonzero()[-1])
-    seen = dreamt.previous[row, frame][None]
-    pixels = small_pack.autoencoder.decode(seen).clamp(-1, 1)
-    before = dreamt.previous[row, frame - 1][None] if frame else torch.zeros_like(seen)
-    moved, _ = carry(small_pack.motion, small_pack.autoencoder, pixels, seen, before, torch.zeros(1, 4, 3))
-    torch.testing.assert_close(dreamt.carried[row, frame], moved[0], atol=2e-5, rtol=1e-4)
+def test_a_rehearsal_is_what_the_engine_plays(small_pack):
+    trainer = trainer_of(small_pack, rehearsal=RehearsalConfig(sessions=4, context=3))
+    rehearsal, engine = (
+        trainer.forcing.rehearsal,
+        Engine(small_pack.autoencoder, trainer.network, motion=small_pack.motion),
+    )
+    rehearsal.play(engine)
+    play, data = rehearsal._plays[0], trainer._data
+    assert torch.equal(play.video[:, :3], data.z[play.rows[:, :3]])
+    begin = play.rows[:, :3]
+    state = engine.begin(data.z[begin], data.actions[begin], torch.arange(4))
+    state, _ = engine.step(state, data.actions[play.rows[:, 3]], steps=1)
+    torch.testing.assert_close(play.video[:, 3].float(), state.latents.clone(), atol=2e-3, rtol=2e-3)
+    torch.testing.assert_close(play.carried[:, 3].float(), state.carried.clone(), atol=2e-3, rtol=2e-3)
+    assert play.age[0].tolist() == [0, 0, 0, *range(1, 14)]
+
+
+def test_rehearsed_lessons_show_dreams_as_the_past_and_ask_for_what_really_came(small_pack):
+    quiet = ForcingConfig(previous_noise=0.0, previous_drop=0.0, context_share=0.5, blank_share=1.0)
+    config = RehearsalConfig(share=1.0, sessions=4, context=3)
+    trainer = trainer_of(small_pack, rehearsal=config, forcing=quiet)
+    trainer._rehearse(1.0)
+    past = trainer.forcing.rehearsal.draw(4, 10)
+    block, real = trainer.forcing.noise(past)
+    assert torch.equal(real.video, trainer._data.z[past.rows].float())
+    assert torch.equal(block.previous, past.video[:, :-1])
+    assert torch.equal(block.carried, past.carried)
+    level, old = block.level, past.age > 0
+    nearer = (block.noised - past.video[:, 1:]).square().mean((2, 3, 4))
+    further = (block.noised - real.video).square().mean((2, 3, 4))
+    assert (nearer < further)[(level >= CONTEXT_LEVEL - 2) & old].all()
+    assert trainer.forcing.draw(1.0).age.any()
+    assert np.isfinite(trainer.take_step(1.0)["video"])
+
+
+def test_objects_matter_less_the_longer_nobody_could_know_where_they_went(small_pack):
+    trainer = trainer_of(small_pack, rehearsal=RehearsalConfig(share=1.0, sessions=4, context=3), foreseen_frames=8)
+    trainer._data.care.fill_(1.0)
+    trainer._rehearse(1.0)
+    lesson = trainer.forcing.draw(1.0)
+    care = trainer._care(lesson)[:, :, 0, 0]
+    torch.testing.assert_close(care, (1 - lesson.age / 8).clamp(min=0))
 
 
 def test_a_smaller_window_shows_the_middle_of_the_frames_and_is_learnt_from(small_pack):

@@ -205,7 +205,7 @@ def test_training_learns_what_words_mean(speaking_pack):
 def test_guided_rows_aim_away_from_where_the_world_goes_without_words(speaking_pack):
     trainer = trainer_of(speaking_pack, guided_rows=1.0, strongest=2.0)
     rows = trainer.forcing.draw_rows()
-    block, clean = trainer.forcing.noise(rows)
+    block, clean = trainer.forcing.noise(trainer.forcing.real_past(rows))
     block = trainer.forcing.say(block, rows)
     for weight in trainer.network.parameters():
         torch.nn.init.normal_(weight, std=0.05)

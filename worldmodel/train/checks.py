@@ -42,6 +42,10 @@ class Material:
     """(n, latent) of all frames' sound."""
     detector: Detector | None = None
 
+    def engine(self, dynamics: Dynamics, device: torch.device) -> Engine:
+        """What plays it."""
+        return Engine(self.autoencoder, dynamics, device, motion=self.motion, recall=self.recall, sound=self.sound)
+
 
 def check_codec(
     autoencoder: Autoencoder, footage: Footage, detector: Detector | None, device: torch.device, sheet: Path
@@ -67,7 +71,7 @@ def check_dynamics(
     starts = rollouts.windows_for(footage, 16, 32)
     if not len(starts):
         return {}
-    engine = Engine(world.autoencoder, dynamics, device, motion=world.motion, recall=world.recall, sound=world.sound)
+    engine = world.engine(dynamics, device)
     dreams = rollouts.roll_out(engine, footage, world.latents, starts, 16, heard=world.heard)
     figures = {f"skill_{h}": rollouts.skill(dreams, footage, h)[0] for h in (1, 4, 16)}
     shuffled = rollouts.roll_out(engine, footage, world.latents, starts, 4, heard=world.heard, shuffle_actions=True)

@@ -15,11 +15,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from inhabit.worldmodel.engine import ENDING_WEIGHT
+from inhabit.worldmodel.engine import ENDING_WEIGHT, Engine
 from inhabit.worldmodel.omni.dynamics import CONTEXT_LEVEL, K_MAX, Dynamics, Prediction, two_hot
-from inhabit.worldmodel.train.forcing import Eyes, Forcing, ForcingConfig, Lesson
+from inhabit.worldmodel.train.forcing import Forcing, ForcingConfig, Lesson
 from inhabit.worldmodel.train.latents import Latents
 from inhabit.worldmodel.train.looks import Looks
+from inhabit.worldmodel.train.rehearsal import Rehearsal, RehearsalConfig
 from inhabit.worldmodel.train.schedule import Average, Budget, Threads, learning_rate, precision
 
 
@@ -62,6 +63,12 @@ class DynamicsTraining:
     forcing: ForcingConfig = field(default_factory=ForcingConfig)
     """What the network is shown, and how often."""
 
+    rehearsal: RehearsalConfig = field(default_factory=RehearsalConfig)
+    """How the network learns from its own dreams."""
+
+    foreseen_frames: int = 24
+    """Own frames over which the extra weight of objects falls to nothing: nobody could know where they went since."""
+
     tolerance: float = 0.1
     """Errors of a latent, root mean square, count by their square up to about this, and by their size beyond it."""
 
@@ -95,21 +102,27 @@ class DynamicsTrainer:
         device: torch.device,
         config: DynamicsTraining,
         *,
-        eyes: Eyes | None = None,
+        engine_of: Callable[[Dynamics], Engine] | None = None,
+        rehearsal: Rehearsal | None = None,
         looks: Looks | None = None,
         seed: int = 0,
     ):
+        """Args:
+        engine_of: what plays a network, for rehearsals.
+        rehearsal: what remembers its dreams; None for a network that learns from real pasts alone.
+        """
         self.config = config
         self.network = network.to(device).train()
         self.average = Average(network, config.average)
         self.step = 0
         self._data, self._looks = data, looks
+        self._engine_of, self._rehearsal = engine_of, rehearsal
         self.forcing = Forcing(
             network,
             data,
             torch.from_numpy(starts).to(device),
             config.forcing,
-            eyes=eyes,
+            rehearsal=rehearsal,
             batch=config.batch,
             window=config.window,
             seed=seed,
@@ -127,6 +140,7 @@ class DynamicsTrainer:
         """Train until the budget is used and return the averaged network."""
         threads = Threads(self._device)
         while budget.left_s > 0:
+            self._rehearse(budget.share)
             threads.begin_step()
             share = learning_rate(
                 self.step, budget.share, peak=1.0, warmup=self.config.warmup, decay_from=self.config.decay_from
@@ -141,6 +155,13 @@ class DynamicsTrainer:
                 on_save(self.average.network)
         on_save(self.average.network)
         return self.average.network
+
+    def _rehearse(self, share: float) -> None:
+        rehearsal = self._rehearsal
+        if rehearsal is None or self._engine_of is None or share < rehearsal.config.begin_at:
+            return
+        if not rehearsal.ready or self.step % rehearsal.config.every_steps == 0:
+            rehearsal.play(self._engine_of(self.average.network))
 
     def take_step(self, share: float) -> dict[str, float]:
         """One optimiser step; `share` of the budget is behind us. Returns figures to show."""
@@ -176,7 +197,7 @@ class DynamicsTrainer:
             losses["sound"] = (sound * ramp).mean() / ramp.mean()
         if self._looks is not None and (seen := self._looked_at(lesson)) is not None:
             with precision(self._device):
-                care = data.care[rows][seen].float()
+                care = self._care(lesson)[seen]
                 losses["looks"] = self._looks(painting.painted[seen], target.video[seen], care)
         rewards, ended = data.rewards[rows], data.ended[rows]
         reward = F.cross_entropy(prediction.reward_logits.flatten(0, 1), two_hot(rewards).flatten(0, 1))
@@ -186,7 +207,7 @@ class DynamicsTrainer:
 
     def _looked_at(self, lesson: Lesson) -> tuple[Tensor, Tensor] | None:
         """Some frames with objects that had to be thought up: (k,) rows and (k,) frames of the lesson."""
-        busy = lesson.data.care[lesson.rows].flatten(2).any(2) & (lesson.block.level < CONTEXT_LEVEL - 2)
+        busy = self._care(lesson).flatten(2).any(2) & (lesson.block.level < CONTEXT_LEVEL - 2)
         chosen = busy.nonzero()
         if not len(chosen):
             return None
@@ -205,8 +226,13 @@ class DynamicsTrainer:
         change = (clean[:, 1:] - clean[:, :-1]).abs().mean(2, keepdim=True)
         change = torch.cat([change[:, :1], change], dim=1)
         weight = 1 + self.config.change_gain * (change / change.mean().clamp(min=1e-6)).clamp(max=4)
-        weight = weight + self.config.object_gain * lesson.data.care[lesson.rows].float()[:, :, None]
+        weight = weight + self.config.object_gain * self._care(lesson)[:, :, None]
         return weight / weight.mean()
+
+    def _care(self, lesson: Lesson) -> Tensor:
+        """How much objects on each latent matter, (b, t, h, w), 0 to 1."""
+        foreseen = (1 - lesson.age / self.config.foreseen_frames).clamp(min=0)
+        return lesson.data.care[lesson.rows].float() * foreseen[:, :, None, None]
 
 
 def distance(predicted: Tensor, right: Tensor, tolerance: float) -> Tensor:

@@ -1,24 +1,22 @@
 """Shortcut forcing: what the network is shown, frames at mixed noise levels, and what it shall answer, clean ones.
 
 Each frame of a window has a noise level of its own (diffusion forcing). Some rows teach big steps: their target is
-where two half steps of the present network lead (Dreamer 4, arXiv 2509.24527, sec. 3.3). Some steps put the network's
-own frames into the past, and some rows aim beyond their prompt. Sound shares its frame's level throughout.
+where two half steps of the present network lead (Dreamer 4, arXiv 2509.24527, sec. 3.3). In some steps the past is one
+that the network dreamt, and some rows aim beyond their prompt. Sound shares its frame's level throughout.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from inhabit.worldmodel.omni.autoencoder import Autoencoder
 from inhabit.worldmodel.omni.dynamics import CONTEXT_LEVEL, K_MAX, Block, Dynamics
-from inhabit.worldmodel.omni.motion import Motion, carry
 from inhabit.worldmodel.omni.text import Tokens
 from inhabit.worldmodel.omni.transformer import Words
 from inhabit.worldmodel.train.latents import Latents
+from inhabit.worldmodel.train.rehearsal import Past, Rehearsal
 
 FINEST = K_MAX.bit_length() - 1
 """log2 of the steps of the finest schedule."""
@@ -53,12 +51,6 @@ class ForcingConfig:
     bootstrap_steps: tuple[float, ...] = (0.25, 0.5, 0.25)
     """How often each of the schedules of 1, 2, 4 steps is taught; 2 is what people play with."""
 
-    dream_share: float = 0.3
-    """Share of the steps in which some frames of the past are the network's own: it must live with what it makes."""
-
-    dream_from: float = 0.3
-    """Share of the budget before that begins; 0 when resuming."""
-
     cut_share: float = 0.0
     """Share of the steps that show only the middle of the frames, wider or taller than they are."""
 
@@ -76,14 +68,7 @@ class ForcingConfig:
 
     def resumed(self) -> ForcingConfig:
         """The same for a network that knows the beginnings already."""
-        return replace(self, bootstrap_from=0.0, dream_from=0.0, guided_from=0.0)
-
-
-class Answer(Protocol):
-    """A network's prediction, as far as it matters here."""
-
-    clean: Tensor
-    sound: Tensor | None
+        return replace(self, bootstrap_from=0.0, guided_from=0.0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -113,16 +98,11 @@ class Lesson:
     real: Clean
     """What really was."""
 
+    age: Tensor
+    """(b, t) frames since the last real one in the past that is shown."""
+
     data: Latents
     """The recording, as much of its frames as is shown."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Eyes:
-    """What turns the network's own frames into what it is shown of them. Not trained here."""
-
-    autoencoder: Autoencoder
-    motion: Motion
 
 
 class Forcing:
@@ -135,7 +115,7 @@ class Forcing:
         starts: Tensor,
         config: ForcingConfig,
         *,
-        eyes: Eyes | None = None,
+        rehearsal: Rehearsal | None = None,
         batch: int,
         window: int,
         seed: int = 0,
@@ -143,26 +123,25 @@ class Forcing:
         self.network, self.data, self.config = network, data, config
         self._whole = data
         self._starts, self._batch, self._window = starts, batch, window
-        self._eyes = eyes
+        self.rehearsal = rehearsal
         self._device = starts.device
         self._random = torch.Generator(self._device).manual_seed(seed)
 
     def draw(self, share: float) -> Lesson:
         """The next lesson; `share` of the budget is behind us."""
         self.data = self._cut()
-        rows = self.draw_rows()
-        block, real = self.noise(rows)
+        past = self._past()
+        rows = past.rows
+        block, real = self.noise(past)
         target, big = real, torch.zeros_like(block.level, dtype=torch.bool)
         block = self.say(block, rows)
-        if share >= self.config.dream_from and self._chance(self.config.dream_share):
-            block = self.dream(block, real, rows)
         count = self._bootstrap_rows(share)
         if count:
-            block, big = self.make_big(block, real, count)
+            block, big = self.make_big(block, real, past, count)
             target = self.bootstrap_target(block, real, big, count)
         if block.words and share >= self.config.guided_from:
             block, target = self.guide(block, target, big)
-        return Lesson(rows=rows, block=block, target=target, real=real, data=self.data)
+        return Lesson(rows=rows, block=block, target=target, real=real, data=self.data, age=past.age)
 
     def _cut(self) -> Latents:
         """The recording, now and then as a smaller window shows it: half to all of the rows and columns."""
@@ -180,47 +159,80 @@ class Forcing:
         chosen = torch.randint(len(self._starts), (self._batch,), generator=self._random, device=self._device)
         return self._starts[chosen][:, None] + torch.arange(self._window, device=self._device)
 
-    def noise(self, rows: Tensor) -> tuple[Block, Clean]:
-        """A block in which every frame has a level of its own, all in the finest schedule, and the clean frames."""
+    def _past(self) -> Past:
+        """What this step learns from: a dream now and then, of whole frames, where there are any."""
+        whole, rehearsal = self.data is self._whole, self.rehearsal
+        if whole and rehearsal and rehearsal.ready and self._chance(rehearsal.config.share):
+            return rehearsal.draw(self._batch, self._window)
+        return self.real_past(self.draw_rows())
+
+    def real_past(self, rows: Tensor) -> Past:
+        """The past as it was."""
         data = self.data
+        head = rows[:, :1]
+        before = (head - 1).clamp(min=0)
+        inside = ~data.first[head]
+        video = torch.cat([data.z[before].float() * inside[..., None, None, None], data.z[rows].float()], 1)
+        sound = None
+        if data.sound is not None:
+            sound = torch.cat([data.sound[before].float() * inside[..., None], data.sound[rows].float()], 1)
+        return Past(
+            rows=rows,
+            video=video,
+            carried=None if data.carried is None else data.carried[rows].float(),
+            recalled=None if data.recalled is None else data.recalled[rows].float(),
+            sound=sound,
+            age=torch.zeros_like(rows),
+        )
+
+    def noise(self, past: Past) -> tuple[Block, Clean]:
+        """A block in which every frame has a level of its own, all in the finest schedule, and the right answers."""
+        data, rows = self.data, past.rows
         real = Clean(video=data.z[rows].float(), sound=None if data.sound is None else data.sound[rows].float())
         level = self._levels(rows.shape)
-        previous, carried = self.previous(rows, real.video)
+        previous, carried = self.previous(past)
+        noised, sound = self._noised(level, real, past)
         return Block(
-            noised=self._blend(real.video, level),
+            noised=noised,
             previous=previous,
             carried=carried,
-            recalled=self.recalled(rows),
+            recalled=self.recalled(past),
             actions=data.actions[rows],
             level=level,
             step=torch.full_like(level, FINEST),
-            sound=self._sound(rows, real.sound, level),
+            sound=sound,
         ), real
 
-    def previous(self, rows: Tensor, video: Tensor) -> tuple[Tensor, Tensor | None]:
+    def _noised(self, level: Tensor, real: Clean, past: Past) -> tuple[Tensor, Tensor | None]:
+        """Frames at their levels, and sound, (b, t, 2, latent), with that of the frame before: those that serve as
+        context as the past has them, and those that are made as they shall be."""
+        context = level >= CONTEXT_LEVEL - 2
+        video = self._blend(torch.where(_wide(context, real.video), past.video[:, 1:], real.video), level)
+        if real.sound is None or past.sound is None:
+            return video, None
+        sound = self._blend(torch.where(context[..., None], past.sound[:, 1:], real.sound), level)
+        return video, torch.stack([sound, past.sound[:, :-1]], 2)
+
+    def previous(self, past: Past) -> tuple[Tensor, Tensor | None]:
         """The frame before each, and as motion carries it there, slightly noised; nothing where an episode begins,
         and now and then elsewhere."""
-        head = rows[:, :1]
-        opening = self.data.z[(head - 1).clamp(min=0)].float()
-        opening = opening * (~self.data.first[head])[..., None, None, None]
-        previous = torch.cat([opening, video[:, :-1]], dim=1)
+        rows, before = past.rows, past.video[:, :-1]
         share = self.config.previous_noise * self._uniform(rows.shape)[..., None, None, None]
         kept = (self._uniform(rows.shape) >= self.config.previous_drop)[..., None, None, None]
         carried = None
-        if self.data.carried is not None:
+        if past.carried is not None:
             there = kept & ~self.data.first[rows][..., None, None, None]
-            carried = self.data.carried[rows].float()
-            carried = (carried * (1 - share) + self._normal(video.shape) * share) * there
-        return (previous * (1 - share) + self._normal(video.shape) * share) * kept, carried
+            carried = (past.carried * (1 - share) + self._normal(past.carried.shape) * share) * there
+        return (before * (1 - share) + self._normal(before.shape) * share) * kept, carried
 
-    def recalled(self, rows: Tensor) -> Tensor | None:
+    def recalled(self, past: Past) -> Tensor | None:
         """What the album shows, slightly noised; now and then nothing. Shape (b, t, c + 1, h, w)."""
-        if self.data.recalled is None:
+        if past.recalled is None:
             return None
-        shown = self.data.recalled[rows].float()
+        shown, size = past.recalled, past.rows.shape
         known = shown[:, :, -1:]
-        share = self.config.previous_noise * self._uniform(rows.shape)[..., None, None, None]
-        kept = (self._uniform(rows.shape) >= self.config.recalled_drop)[..., None, None, None]
+        share = self.config.previous_noise * self._uniform(size)[..., None, None, None]
+        kept = (self._uniform(size) >= self.config.recalled_drop)[..., None, None, None]
         latents = shown[:, :, :-1] * (1 - share) + self._normal(shown[:, :, :-1].shape) * share * (known > 0)
         return torch.cat([latents, known], 2) * kept
 
@@ -257,39 +269,7 @@ class Forcing:
         strength = torch.where(big, 0.0, strength).expand(block.level.shape)
         return replace(block, strength=strength), replace(target, video=video)
 
-    @torch.no_grad()
-    def dream(self, block: Block, real: Clean, rows: Tensor) -> Block:
-        """Put the network's own prediction in the place of half of the frames, where they are seen as the past."""
-        made = self.network(block).clean.float()
-        own = _wide(self._uniform(block.level.shape) < 0.5, made)
-        past = torch.where(own, made, real.video)
-        is_context = _wide(block.level >= CONTEXT_LEVEL - 2, made)
-        given = block.previous[:, 1:]
-        shown = own[:, :-1] & _wide(given.flatten(2).any(2), made)  # where the frame before was not withheld
-        previous = torch.cat([block.previous[:, :1], torch.where(shown, past[:, :-1], given)], 1)
-        return replace(
-            block,
-            noised=torch.where(is_context & own, self._blend(past, block.level), block.noised),
-            previous=previous,
-            carried=self._carry_own(block, past, shown.flatten(2)[:, :, 0], rows),
-        )
-
-    def _carry_own(self, block: Block, past: Tensor, shown: Tensor, rows: Tensor) -> Tensor | None:
-        """What motion makes of the network's own frames, where those are shown. Shape (b, t, c, h, w)."""
-        if block.carried is None or self._eyes is None or not bool(shown.any()):
-            return block.carried
-        assert self.data.recent is not None
-        latents = past[:, :-1][shown]
-        before = torch.cat([block.previous[:, :1], past[:, :-2]], 1)[shown]
-        pixels = self._eyes.autoencoder.decode(latents).float().clamp(-1, 1)
-        moved, _ = carry(
-            self._eyes.motion, self._eyes.autoencoder, pixels, latents, before, self.data.recent[rows[:, 1:][shown]]
-        )
-        carried = block.carried.clone()
-        carried[:, 1:][shown] = moved.float()
-        return carried
-
-    def make_big(self, block: Block, real: Clean, count: int) -> tuple[Block, Tensor]:
+    def make_big(self, block: Block, real: Clean, past: Past, count: int) -> tuple[Block, Tensor]:
         """Give half of the frames of the first `count` rows a big step, and the others the state of context."""
         shape = block.level.shape
         in_rows = torch.arange(shape[0], device=self._device)[:, None] < count
@@ -300,10 +280,8 @@ class Forcing:
         level = torch.where(in_rows, CONTEXT_LEVEL, block.level)
         level = torch.where(big, grid, level)
         step = torch.where(big, step, block.step)
-        sound = block.sound
-        if sound is not None and real.sound is not None:
-            sound = torch.stack([self._blend(real.sound, level), sound[:, :, 1]], 2)
-        return replace(block, noised=self._blend(real.video, level), level=level, step=step, sound=sound), big
+        noised, sound = self._noised(level, real, past)
+        return replace(block, noised=noised, level=level, step=step, sound=sound), big
 
     @torch.no_grad()
     def bootstrap_target(self, block: Block, real: Clean, big: Tensor, count: int) -> Clean:
@@ -335,14 +313,6 @@ class Forcing:
         dip = self._uniform(shape)
         context = CONTEXT_LEVEL - (dip > 0.7).long() - (dip > 0.9).long()
         return torch.where(self._uniform(shape) < self.config.context_share, context, anywhere)
-
-    def _sound(self, rows: Tensor, sound: Tensor | None, level: Tensor) -> Tensor | None:
-        """Noised sound and that of the frame before, (b, t, 2, latent)."""
-        if sound is None or self.data.sound is None:
-            return None
-        head = rows[:, :1]
-        opening = self.data.sound[(head - 1).clamp(min=0)].float() * (~self.data.first[head])[..., None]
-        return torch.stack([self._blend(sound, level), torch.cat([opening, sound[:, :-1]], 1)], 2)
 
     def _bootstrap_rows(self, share: float) -> int:
         if share < self.config.bootstrap_from:

@@ -39,6 +39,8 @@ class Latents:
     """(n, latent) float16 sound latents, for a world with sound."""
     loudness: Tensor | None = None
     """(n,) float32 how loud it was."""
+    pose: Tensor | None = None
+    """(n, 5) float32 where the eye was, where that was recorded."""
 
     def cut(self, rows: int, columns: int) -> Latents:
         """The same with only the middle of each frame, as a smaller window shows it. Nothing is copied."""
@@ -89,6 +91,7 @@ def gather_latents(
         prompt=None if footage.text_of is None else torch.from_numpy(footage.text_of).to(device),
         sound=None if sound is None else sound.to(device),
         loudness=None if loudness is None else column(loudness),
+        pose=None if footage.pose is None else torch.from_numpy(footage.pose).to(device),
     )
 
 

@@ -23,27 +23,27 @@ from inhabit.worldmodel.omni.autoencoder import Autoencoder
 from inhabit.worldmodel.omni.dynamics import Dynamics
 from inhabit.worldmodel.omni.motion import Motion
 from inhabit.worldmodel.omni.sound import HOPS, SoundCodec, SoundConfig
-from inhabit.worldmodel.omni.text import TextConfig, words_of
-from inhabit.worldmodel.pack import Pack, Starts, WorldFile, save_pack
+from inhabit.worldmodel.omni.text import TextConfig
+from inhabit.worldmodel.pack import Pack, WorldFile, save_pack
 from inhabit.worldmodel.train.autoencoder import encode_all, standardise, train_autoencoder
-from inhabit.worldmodel.train.checks import CONTEXT_FRAMES, Material, check_codec, check_dynamics, sample_rows
+from inhabit.worldmodel.train.checks import Material, check_codec, check_dynamics, sample_rows
 from inhabit.worldmodel.train.config import LearnConfig
+from inhabit.worldmodel.train.contents import choose_starts, title_of, vocabulary_of
 from inhabit.worldmodel.train.display import Display
-from inhabit.worldmodel.train.dynamics import DynamicsTrainer
-from inhabit.worldmodel.train.footage import Footage, load_footage
-from inhabit.worldmodel.train.forcing import Eyes
-from inhabit.worldmodel.train.latents import gather_latents
+from inhabit.worldmodel.train.dynamics import DynamicsTrainer, DynamicsTraining
+from inhabit.worldmodel.train.footage import load_footage
+from inhabit.worldmodel.train.latents import Latents, gather_latents
 from inhabit.worldmodel.train.looks import Looks
 from inhabit.worldmodel.train.memory import pictures_for, recall_all, train_recall, usual_length
 from inhabit.worldmodel.train.motion import MotionTraining, carry_all, recent_actions, train_motion
 from inhabit.worldmodel.train.presets import Preset, preset_for
+from inhabit.worldmodel.train.rehearsal import Rehearsal
 from inhabit.worldmodel.train.run import Run
 from inhabit.worldmodel.train.schedule import Budget
 from inhabit.worldmodel.train.sound import SoundTraining, encode_track, train_sound
 from inhabit.worldmodel.train.soundtrack import load_soundtrack
 
 CHECK_EVERY_SAVES = 4
-STARTS = 32
 CODEC_TRIES = 3
 
 
@@ -348,10 +348,29 @@ class Learner:
             sound=world.heard,
             loudness=self.track.loudness if self.track else None,
         )
-        eyes = Eyes(autoencoder=world.autoencoder, motion=world.motion) if world.motion else None
+        rehearsal = self._rehearsal(data, training, resumed=resumed)
         looks = Looks(world.autoencoder, world.detector) if world.detector else None
-        seed = self.run.progress.dynamics_steps
-        return DynamicsTrainer(network, data, starts, self.device, training, eyes=eyes, looks=looks, seed=seed)
+        return DynamicsTrainer(
+            network,
+            data,
+            starts,
+            self.device,
+            training,
+            engine_of=lambda network: world.engine(network, self.device),
+            rehearsal=rehearsal,
+            looks=looks,
+            seed=self.run.progress.dynamics_steps,
+        )
+
+    def _rehearsal(self, data: Latents, training: DynamicsTraining, *, resumed: bool) -> Rehearsal | None:
+        """What plays on from real moments; None where no episode is long enough."""
+        config, frames = training.rehearsal, training.window * 3 // 2
+        starts = self.footage.windows(frames, held_out=False)
+        if not len(starts):
+            return None
+        config = replace(config, begin_at=0.0) if resumed else config
+        places, texts = torch.from_numpy(starts).to(self.device), self.footage.texts
+        return Rehearsal(data, places, config, frames=frames, texts=texts, seed=self.run.progress.dynamics_steps)
 
     def _check(self, world: Material, average: Dynamics) -> None:
         sheet = self.run.folder / "sheets" / f"dream-{self.run.progress.dynamics_steps:07d}.png"
@@ -364,37 +383,3 @@ def kept_share(figures: Mapping[str, float]) -> float:
     """Of the objects that are found in real frames, the share that is found in the codec's; 1 where there are none."""
     ceiling = figures.get("ceiling", 0.0)
     return figures.get("object_recall", 0.0) / ceiling if ceiling > 0 else 1.0
-
-
-def title_of(source: str) -> str:
-    """What people call a world that was learnt from a source such as "doom:take_cover"."""
-    kind, _, name = source.partition(":")
-    return f"Neural {kind.capitalize()}: {name.replace('_', ' ')}" if name else f"Neural {source}"
-
-
-def vocabulary_of(footage: Footage) -> tuple[str, ...]:
-    """All words that a recording says, the most frequent first."""
-    counts: dict[str, int] = {}
-    for text in footage.texts:
-        for word in words_of(text):
-            counts[word] = counts.get(word, 0) + 1
-    return tuple(sorted(counts, key=lambda word: (-counts[word], word)))
-
-
-def choose_starts(footage: Footage, latents: Tensor, heard: Tensor | None = None, *, poses: bool = False) -> Starts:
-    """Real moments spread over the recording; where objects were recorded, each has one in view at its end."""
-    rows = footage.windows(CONTEXT_FRAMES, held_out=False)
-    last = rows + CONTEXT_FRAMES - 1
-    if len(footage.boxes):
-        busy = np.isin(last, np.unique(footage.boxes[:, 0]))
-        rows, last = rows[busy], last[busy]
-    chosen = np.linspace(0, len(rows) - 1, min(STARTS, len(rows))).astype(int)
-    window = torch.from_numpy(rows[chosen, None] + np.arange(CONTEXT_FRAMES))
-    prompts = () if footage.text_of is None else tuple(footage.texts[text] for text in footage.text_of[last[chosen]])
-    return Starts(
-        latents=latents[window],
-        actions=torch.from_numpy(footage.actions[window]),
-        sound=None if heard is None else heard[window],
-        pose=None if footage.pose is None or not poses else torch.from_numpy(footage.pose[rows[chosen]]),
-        prompts=prompts,
-    )
