@@ -25,6 +25,7 @@ from inhabit.worldmodel.evaluate.inverse_dynamics import (
     read_buttons,
     real_triples,
 )  # fmt: skip
+from inhabit.worldmodel.evaluate.knowable import known_share
 from inhabit.worldmodel.evaluate.rollout import CONTEXT_FRAMES, HORIZONS, Rollout, psnr_db, roll_out, windows_for
 from inhabit.worldmodel.recordings import RecordingError
 from inhabit.worldmodel.train.autoencoder import reconstruct
@@ -145,7 +146,8 @@ def measure_codec(
 
 
 def measure_objects(dreams: Rollout, footage: Footage, detector: Detector) -> dict[str, dict[int, float]]:
-    """Recall and precision of the true objects in dreamt frames, and the recall of copying the last real frame."""
+    """Recall and precision of the true objects in dreamt frames, the recall of copying the last real frame, and
+    `known`, the share of the objects that had been in view before."""
     at = [h for h in OBJECT_HORIZONS if h <= dreams.rows.shape[1]]
     scores: dict[int, Score] = {}
     copies: dict[int, Score] = {}
@@ -153,11 +155,14 @@ def measure_objects(dreams: Rollout, footage: Footage, detector: Detector) -> di
         rows = dreams.rows[:, h - 1]
         scores[h] = measure(detector, footage, rows, pixels=dreams.dreamt[:, h - 1])
         copies[h] = measure(detector, footage, rows, pixels=footage.frames[dreams.last_seen])
+    before = dreams.last_seen[:, None] + np.arange(1 - CONTEXT_FRAMES, 1)
+    known = {h: known_share(footage, before, dreams.rows[:, h - 1]) for h in at}
     return {
         "recall": {h: scores[h].recall for h in at},
         "precision": {h: scores[h].precision for h in at},
         "copy_recall": {h: copies[h].recall for h in at},
         "present": {h: scores[h].present for h in at},
+        "known": {h: share for h, share in known.items() if share is not None},
     }
 
 

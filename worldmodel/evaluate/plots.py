@@ -86,6 +86,8 @@ def _objects(axis: Axes, objects: Mapping[str, Any]) -> None:
     _line(axis, at, list(objects["precision"].values()), "precision", "tab:orange")
     _line(axis, at, list(objects["copy_recall"].values()), "recall of a still picture", FLOOR)
     _level(axis, objects["ceiling"], "the codec alone", REAL)
+    if known := objects.get("known"):
+        _line(axis, [int(h) for h in known], list(known.values()), "in view before", REAL)
     axis.set_ylim(0, 1)
     axis.set_title("objects found")
 

@@ -117,6 +117,7 @@ def fidelity(reports: Sequence[Report]) -> str:
                 _number(report["codec"]["psnr_db"], 1),
                 "/".join(_number(objects.get("recall", {}).get(h)) for h in ("1", "4", "16")),
                 "/".join(_number(objects.get("precision", {}).get(h)) for h in ("1", "4", "16")),
+                "/".join(_number(objects.get("known", {}).get(h)) for h in ("1", "4", "16")),
                 _number(objects.get("ceiling")),
                 _number(report["action_fidelity"]),
                 _number(actions["chance_corrected"]),
@@ -124,7 +125,7 @@ def fidelity(reports: Sequence[Report]) -> str:
         )
     head = (
         "pack", "K", "skill 1", "4", "16", "64", "PSNR 1", "16", "codec", "object recall 1/4/16",
-        "precision 1/4/16", "codec's recall", "action fidelity", "above chance",
+        "precision 1/4/16", "in view before 1/4/16", "codec's recall", "action fidelity", "above chance",
     )  # fmt: skip
     return _table(head, rows) if rows else ""
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from inhabit.worldmodel.engine import ENDING_WEIGHT, Engine
 from inhabit.worldmodel.omni.dynamics import CONTEXT_LEVEL, K_MAX, Dynamics, Prediction, two_hot
+from inhabit.worldmodel.train.critic import Critic, balanced
 from inhabit.worldmodel.train.forcing import Forcing, ForcingConfig, Lesson
 from inhabit.worldmodel.train.latents import Latents
 from inhabit.worldmodel.train.looks import Looks
@@ -72,7 +73,7 @@ class DynamicsTraining:
     tolerance: float = 0.1
     """Errors of a latent, root mean square, count by their square up to about this, and by their size beyond it."""
 
-    worth_painting: float = 1.3
+    worth_painting: float = 1.6
     """A place is painted where that is nearer to what is right than the best picture of it by this factor."""
 
     keeping_weight: float = 0.2
@@ -83,6 +84,15 @@ class DynamicsTraining:
 
     looks_weight: float = 1.0
     """Weight of how they look beside the video's loss."""
+
+    critic_share: float = 0.4
+    """How strongly the critic pulls at what is painted, beside the distance."""
+
+    critic_frames: int = 24
+    """Predictions of each step that the critic sees, of frames that had to be thought up."""
+
+    critic_waits: int = 150
+    """Steps that a critic learns before it is listened to."""
 
     sound_weight: float = 0.3
     """Weight of the sound's loss beside the video's."""
@@ -105,6 +115,7 @@ class DynamicsTrainer:
         engine_of: Callable[[Dynamics], Engine] | None = None,
         rehearsal: Rehearsal | None = None,
         looks: Looks | None = None,
+        critic: Critic | None = None,
         seed: int = 0,
     ):
         """Args:
@@ -117,6 +128,7 @@ class DynamicsTrainer:
         self.step = 0
         self._data, self._looks = data, looks
         self._engine_of, self._rehearsal = engine_of, rehearsal
+        self._critic = critic
         self.forcing = Forcing(
             network,
             data,
@@ -173,6 +185,9 @@ class DynamicsTrainer:
         for name in ("keeping", "sound", "looks"):
             if name in losses:
                 loss = loss + getattr(self.config, f"{name}_weight") * losses[name]
+        if self._critic is not None:
+            losses["critic"], told = self._criticised(self._critic, prediction, lesson, losses["video"])
+            loss = loss + told
         self.network.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
@@ -213,6 +228,24 @@ class DynamicsTrainer:
             return None
         chosen = chosen[torch.randperm(len(chosen), device=chosen.device)[: self.config.looks_frames]]
         return chosen[:, 0], chosen[:, 1]
+
+    def _criticised(
+        self, critic: Critic, prediction: Prediction, lesson: Lesson, video: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """How well the critic tells what was painted from what is real, and the loss that it makes of that."""
+        thought_up = (lesson.block.level < CONTEXT_LEVEL - 2).nonzero()
+        chosen = thought_up[torch.randperm(len(thought_up), device=self._device)[: self.config.critic_frames]]
+        if not len(chosen):
+            return video.new_tensor(0.5), video.new_zeros(())
+        frames = chosen[:, 0], chosen[:, 1]
+        painted, real = prediction.painting.painted[frames], lesson.real.video[frames]
+        with precision(self._device):
+            found = critic.learn(painted, real)
+            if self.step < self.config.critic_waits:
+                return found, video.new_zeros(())
+            weight = 1 + self.config.object_gain * self._care(lesson)[frames]
+            loss = critic.judge(painted, real, weight / weight.mean())
+        return found, balanced(loss, video, prediction.painting.painted, self.config.critic_share)
 
     def _loudness(self, rows: Tensor) -> Tensor:
         """How much each frame's sound counts, (b, t), one on average: silence is easy and there is much of it."""
