@@ -17,11 +17,12 @@ from torch import Tensor
 from inhabit.bridge.errors import WorldError
 from inhabit.worldmodel.memory import pose as poses
 from inhabit.worldmodel.memory.album import PLACES, Album, look_up
+from inhabit.worldmodel.memory.canvas import Canvas
 from inhabit.worldmodel.memory.recall import Recall, turned
 from inhabit.worldmodel.memory.ring import Ring
 from inhabit.worldmodel.omni.autoencoder import LATENT_BOUND, Autoencoder, to_float, to_pixels
 from inhabit.worldmodel.omni.dynamics import CONTEXT_LEVEL, K_MAX, Block, Dynamics, Prediction
-from inhabit.worldmodel.omni.motion import Motion, carry
+from inhabit.worldmodel.omni.motion import Motion, carry, places
 from inhabit.worldmodel.omni.sound import SEEN, SoundCodec
 from inhabit.worldmodel.omni.text import tokenise
 from inhabit.worldmodel.omni.transformer import Past, Words
@@ -33,6 +34,12 @@ STEPS = (1, 2, 4)
 
 ENDING_WEIGHT = 10.0
 """How much more a frame that ends an episode weighs in training; taken back when endings are drawn."""
+
+MOST_OUTSIDE = 0.25
+"""A latent of which more than this share of the pixels comes from outside the frame before is painted."""
+
+SAME = 1e-3
+"""Latents nearer than this are the same."""
 
 # one number for each independent draw of a frame's noise
 _FRESH, _COMMITTED, _ENDING, _FRESH_SOUND, _COMMITTED_SOUND = 0, 1, 2, 3, 4
@@ -58,6 +65,8 @@ class State:
     motion: there Engine.show() decodes it when somebody asks."""
     carried: Tensor
     """(b, c, h, w) the frame before the newest as motion carried it; no channels in a world without motion."""
+    canvas: Canvas
+    """What the newest pixels that only moved were fetched from; no rows in a world that keeps nothing."""
     actions: Tensor
     """(b, history, a) what led to the newest frames, the newest last."""
     frame: Tensor
@@ -80,7 +89,7 @@ class State:
         """The named sessions as a batch of their own; naming one several times forks it."""
         ring = Ring(rotated_keys_values=self.ring.rotated_keys_values[:, :, sessions], frame=self.ring.frame[sessions])
         rest = {name: getattr(self, name)[sessions] for name in _PLAIN}
-        return State(ring=ring, album=self.album.select(sessions), **rest)
+        return State(ring=ring, album=self.album.select(sessions), canvas=self.canvas.select(sessions), **rest)
 
     @staticmethod
     def join(parts: Sequence[State]) -> State:
@@ -90,7 +99,8 @@ class State:
             frame=torch.cat([part.ring.frame for part in parts]),
         )
         rest = {name: torch.cat([getattr(part, name) for part in parts]) for name in _PLAIN}
-        return State(ring=ring, album=Album.join([part.album for part in parts]), **rest)
+        album, canvas = Album.join([part.album for part in parts]), Canvas.join([part.canvas for part in parts])
+        return State(ring=ring, album=album, canvas=canvas, **rest)
 
     @torch.inference_mode()
     def put(self, sessions: Tensor, fresh: State, *, donate: bool = False) -> State:
@@ -101,12 +111,13 @@ class State:
         """
         rest = {name: getattr(self, name).index_copy(0, sessions, getattr(fresh, name)) for name in _PLAIN}
         ring = self.ring.put(sessions, fresh.ring, donate=donate)
-        return State(ring=ring, album=self.album.put_sessions(sessions, fresh.album), **rest)
+        album = self.album.put_sessions(sessions, fresh.album)
+        return State(ring=ring, album=album, canvas=self.canvas.put_sessions(sessions, fresh.canvas), **rest)
 
     def tensors(self) -> dict[str, Tensor]:
         """All of it by name, such as "latents" and "ring.frame"; from_tensors() is the inverse."""
         named = {name: getattr(self, name) for name in _PLAIN}
-        for part in ("ring", "album"):
+        for part in ("ring", "album", "canvas"):
             whole = getattr(self, part)
             named |= {f"{part}.{f.name}": getattr(whole, f.name) for f in fields(whole)}
         return named
@@ -116,13 +127,14 @@ class State:
         """Raises KeyError for what is missing."""
         ring = Ring(**{f.name: named[f"ring.{f.name}"] for f in fields(Ring)})
         album = Album(**{f.name: named[f"album.{f.name}"] for f in fields(Album)})
-        return State(ring=ring, album=album, **{name: named[name] for name in _PLAIN})
+        canvas = Canvas(**{f.name: named[f"canvas.{f.name}"] for f in fields(Canvas)})
+        return State(ring=ring, album=album, canvas=canvas, **{name: named[name] for name in _PLAIN})
 
     def to(self, device: torch.device) -> State:
         return State.from_tensors({name: value.to(device) for name, value in self.tensors().items()})
 
 
-_PLAIN = tuple(f.name for f in fields(State) if f.name not in ("ring", "album"))
+_PLAIN = tuple(f.name for f in fields(State) if f.name not in ("ring", "album", "canvas"))
 """The parts of a State that are tensors with one row for each session."""
 
 
@@ -148,6 +160,10 @@ class _Hint:
     """(b, c + 1, h, w); no channels in a world without recall."""
     pose: Tensor
     """(b, 5) of the next frame; nothing in a world without recall."""
+    canvas: Canvas
+    """Of the next frame, before it is painted."""
+    entering: Tensor | None = None
+    """(b, h, w) bool: what comes into view and is painted in any case; None in a world that keeps nothing."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -254,6 +270,7 @@ class Engine:
             before=before[:, -1],
             pixels=opening.pixels,
             carried=latents[:, -1, :0] if opening.carried is None else opening.carried[:, -1],
+            canvas=Canvas.of(opening.pixels if self._keeps else opening.pixels[:, :0, :0]),
             recalled=latents[:, -1, :0] if opening.recalled is None else opening.recalled[:, -1],
             album=opening.album,
             pose=opening.pose,
@@ -289,6 +306,7 @@ class Engine:
                 before=latents,
                 pixels=pixels,
                 carried=latents if self.motion else latents[:, :0],
+                canvas=Canvas.of(pixels if self._keeps else pixels[:, :0, :0]),
                 actions=torch.zeros(b, self._history, config.actions),
                 frame=whole,
                 key=whole,
@@ -356,6 +374,7 @@ class Engine:
             before=state.latents,
             pixels=pixels,
             carried=hint.carried,
+            canvas=self._painted(hint, latents, pixels),
             recalled=hint.recalled,
             pose=hint.pose,
             album=self._put(state.album, pixels, hint.pose, now),
@@ -397,7 +416,8 @@ class Engine:
         anew = self.begin(latents, state.actions[:, -2:], state.key, sound=heard)
         # frames are numbered on: noise must not repeat, and the album must know what is old
         ring = anew.ring.later(state.frame - 1)
-        return replace(state, ring=ring, latents=latents[:, 1], before=latents[:, 0], pixels=anew.pixels)
+        seen = {"pixels": anew.pixels, "canvas": anew.canvas}
+        return replace(state, ring=ring, latents=latents[:, 1], before=latents[:, 0], **seen)
 
     @torch.inference_mode()
     def show(self, state: State) -> Tensor:
@@ -445,17 +465,38 @@ class Engine:
     def _hint(self, state: State, actions: Tensor, now: Tensor) -> _Hint:
         """What sessions know of their next frame before they dream it."""
         if self.motion is None:
-            return _Hint(carried=state.carried, recalled=state.recalled, pose=state.pose)
-        shown = to_float(state.pixels)
-        carried, travel = carry(self.motion, self.autoencoder, shown, state.latents, state.before, actions)
+            return _Hint(carried=state.carried, recalled=state.recalled, pose=state.pose, canvas=state.canvas)
+        shown, canvas, entering = to_float(state.pixels), state.canvas, None
+        if self._keeps:
+            flow, travel = self.motion(state.latents, state.before, actions)
+            cell = shown.shape[-1] // state.latents.shape[-1]
+            where = places(flow, (shown.shape[-2], shown.shape[-1]), cell)
+            canvas, moved = canvas.move(where, shown)
+            carried = self.autoencoder.encode(moved.contiguous(memory_format=torch.channels_last))
+            outside = (where.abs() >= 1).any(-1).float()
+            entering = F.avg_pool2d(outside[:, None], cell)[:, 0] > MOST_OUTSIDE
+        else:
+            carried, travel = carry(self.motion, self.autoencoder, shown, state.latents, state.before, actions)
         if self.recall is None:
-            return _Hint(carried=carried, recalled=state.recalled, pose=state.pose)
+            return _Hint(carried=carried, recalled=state.recalled, pose=state.pose, canvas=canvas, entering=entering)
         album, pose = state.album, poses.after(state.pose, travel)
         place, helps = look_up(album.pose, album.frame, pose, now, self.recall.unit)
         session = torch.arange(len(state), device=self.device)
         pixels, seen = to_float(album.pixels[session, place]), album.pose[session, place]
         recalled = turned(self.recall, self.autoencoder, pixels, seen, carried, pose)
-        return _Hint(carried=carried, recalled=recalled * helps[:, None, None, None], pose=pose)
+        recalled = recalled * helps[:, None, None, None]
+        return _Hint(carried=carried, recalled=recalled, pose=pose, canvas=canvas, entering=entering)
+
+    def _painted(self, hint: _Hint, latents: Tensor, pixels: Tensor) -> Canvas:
+        """The canvas of a frame that is made."""
+        return (
+            hint.canvas.painted((latents - hint.carried).abs().amax(1) < SAME, pixels) if self._keeps else hint.canvas
+        )
+
+    @property
+    def _keeps(self) -> bool:
+        """Whether places stay what motion carried there, so that it is worth knowing where they come from."""
+        return self.dynamics.config.keeps and self.motion is not None
 
     @property
     def _history(self) -> int:
@@ -494,20 +535,26 @@ class Engine:
             sound=self._sound_pair(state, now),
             **self._told(state.words, state.said, state.strength, 2),
         )
-        prediction = self._predict(block, state.ring.past(now))
+        prediction = self._predict(block, state.ring.past(now), entering=hint.entering)
         made = [layer[:, :, :, :, :1] for layer in prediction.made]
         return state.ring.commit(state.frame[:, None], made, donate=donate), prediction
 
-    def _predict(self, block: Block, past: list[Past], *, pays: Tensor | None = None) -> Prediction:
+    def _predict(
+        self, block: Block, past: list[Past], *, pays: Tensor | None = None, entering: Tensor | None = None
+    ) -> Prediction:
         """Predict the newest frame, within what the codec can say: outside it nothing is learnt, and an error could
         only grow.
 
         Args:
             pays: (b, 1, h, w) where it is painted; None lets this pass choose.
+            entering: (b, h, w) where it is painted in any case.
         """
         prediction = self.dynamics(block, past, newest=1)
-        clean = prediction.clean if pays is None else replace(prediction.painting, pays=pays).chosen()
-        return replace(prediction, clean=clean.clamp(self._least, self._most))
+        painting = prediction.painting
+        if pays is None and entering is not None and painting.pays is not None:
+            pays = painting.pays.masked_fill(entering[:, None], torch.inf)
+        painting = replace(painting, pays=painting.pays if pays is None else pays)
+        return replace(prediction, painting=painting, clean=painting.chosen().clamp(self._least, self._most))
 
     def _heard(self, sound: Tensor | None, b: int, t: int) -> Tensor:
         """What sessions begin with. Shape (b, t, latent), silence unless there is something better."""

@@ -103,12 +103,26 @@ def warp(pixels: Tensor, flow: Tensor, cell: float) -> tuple[Tensor, Tensor]:
         (b, channels, h, w), where the nearest edge stands in for what lies outside, and (b, 1, h, w): 1 where the
         source lies inside the frame, else 0.
     """
-    h, w = pixels.shape[-2:]
-    flow = F.interpolate(flow, size=(h, w), mode="bilinear", align_corners=False) * cell
-    y = (torch.arange(h, device=pixels.device)[:, None] + 0.5 + flow[:, 1]) * (2 / h) - 1
-    x = (torch.arange(w, device=pixels.device) + 0.5 + flow[:, 0]) * (2 / w) - 1
-    moved = F.grid_sample(pixels, torch.stack([x, y], -1), padding_mode="border", align_corners=False)
-    return moved, ((x.abs() < 1) & (y.abs() < 1))[:, None].float()
+    where = places(flow, (pixels.shape[-2], pixels.shape[-1]), cell)
+    moved = F.grid_sample(pixels, where, padding_mode="border", align_corners=False)
+    return moved, (where.abs() < 1).all(-1)[:, None].float()
+
+
+def places(flow: Tensor, size: tuple[int, int], cell: float) -> Tensor:
+    """The place that each pixel comes from.
+
+    Args:
+        flow: (b, 2, rows, columns), columns to the right and rows down, in units of `cell` pixels; any resolution.
+        size: height and width in pixels.
+
+    Returns:
+        (b, h, w, 2): column and row, -1 to 1 from edge to edge.
+    """
+    h, w = size
+    flow = F.interpolate(flow, size=size, mode="bilinear", align_corners=False) * cell
+    y = (torch.arange(h, device=flow.device)[:, None] + 0.5 + flow[:, 1]) * (2 / h) - 1
+    x = (torch.arange(w, device=flow.device) + 0.5 + flow[:, 0]) * (2 / w) - 1
+    return torch.stack([x, y], -1)
 
 
 def carry(
