@@ -246,7 +246,9 @@ def test_what_a_picture_shows_nearly_as_well_is_kept_and_the_rest_is_painted(sma
     right, kept = torch.randn(1, 1, 8, 8, 8), torch.randn(1, 1, 8, 8, 8)
     kept[..., :4] = right[..., :4] + 0.5 * torch.randn(1, 1, 8, 8, 4)
     painted = right + 0.45 * torch.randn(right.shape)
-    pays = painting_pays(painted, kept, right, 1.3)
+    bare, full = torch.zeros(1, 1, 8, 8), torch.ones(1, 1, 8, 8)
+    assert painting_pays(painted, kept, right, bare, 1.3).all()  # walls are painted in any case
+    pays = painting_pays(painted, kept, right, full, 1.3)
     assert not pays[..., :3].any()
     assert pays[..., 5:].all()
     chosen = Painting(painted=painted, kept=kept, pays=pays - 0.5).chosen()

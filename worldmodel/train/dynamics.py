@@ -17,7 +17,6 @@ from torch import Tensor, nn
 
 from inhabit.worldmodel.engine import ENDING_WEIGHT, Engine
 from inhabit.worldmodel.omni.dynamics import CONTEXT_LEVEL, K_MAX, Dynamics, Prediction, two_hot
-from inhabit.worldmodel.train.critic import Critic, balanced
 from inhabit.worldmodel.train.forcing import Forcing, ForcingConfig, Lesson
 from inhabit.worldmodel.train.latents import Latents
 from inhabit.worldmodel.train.looks import Looks
@@ -73,8 +72,8 @@ class DynamicsTraining:
     tolerance: float = 0.1
     """Errors of a latent, root mean square, count by their square up to about this, and by their size beyond it."""
 
-    worth_painting: float = 1.6
-    """A place is painted where that is nearer to what is right than the best picture of it by this factor."""
+    worth_painting: float = 1.3
+    """An object is painted anew where that is nearer to what is right than the best picture of it by this factor."""
 
     keeping_weight: float = 0.2
     """Weight of the loss of telling where that is."""
@@ -82,17 +81,8 @@ class DynamicsTraining:
     looks_frames: int = 16
     """Predictions of each step that are decoded and looked at, of frames with objects, where a detector was trained."""
 
-    looks_weight: float = 1.0
+    looks_weight: float = 0.3
     """Weight of how they look beside the video's loss."""
-
-    critic_share: float = 0.4
-    """How strongly the critic pulls at what is painted, beside the distance."""
-
-    critic_frames: int = 24
-    """Predictions of each step that the critic sees, of frames that had to be thought up."""
-
-    critic_waits: int = 150
-    """Steps that a critic learns before it is listened to."""
 
     sound_weight: float = 0.3
     """Weight of the sound's loss beside the video's."""
@@ -115,7 +105,6 @@ class DynamicsTrainer:
         engine_of: Callable[[Dynamics], Engine] | None = None,
         rehearsal: Rehearsal | None = None,
         looks: Looks | None = None,
-        critic: Critic | None = None,
         seed: int = 0,
     ):
         """Args:
@@ -128,7 +117,6 @@ class DynamicsTrainer:
         self.step = 0
         self._data, self._looks = data, looks
         self._engine_of, self._rehearsal = engine_of, rehearsal
-        self._critic = critic
         self.forcing = Forcing(
             network,
             data,
@@ -185,9 +173,6 @@ class DynamicsTrainer:
         for name in ("keeping", "sound", "looks"):
             if name in losses:
                 loss = loss + getattr(self.config, f"{name}_weight") * losses[name]
-        if self._critic is not None:
-            losses["critic"], told = self._criticised(self._critic, prediction, lesson, losses["video"])
-            loss = loss + told
         self.network.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
@@ -205,7 +190,8 @@ class DynamicsTrainer:
         error = distance(painting.painted, target.video, self.config.tolerance) * weight
         losses = {"video": (error.mean((2, 3)) * ramp).mean() / ramp.mean()}
         if painting.kept is not None and painting.pays is not None:
-            pays = painting_pays(painting.painted, painting.kept, target.video, self.config.worth_painting)
+            objects = data.care[rows].float()
+            pays = painting_pays(painting.painted, painting.kept, target.video, objects, self.config.worth_painting)
             losses["keeping"] = F.binary_cross_entropy_with_logits(painting.pays, pays, weight)
         if prediction.sound is not None and target.sound is not None:
             sound = (prediction.sound.float() - target.sound).square().mean(2) * self._loudness(rows)
@@ -228,24 +214,6 @@ class DynamicsTrainer:
             return None
         chosen = chosen[torch.randperm(len(chosen), device=chosen.device)[: self.config.looks_frames]]
         return chosen[:, 0], chosen[:, 1]
-
-    def _criticised(
-        self, critic: Critic, prediction: Prediction, lesson: Lesson, video: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """How well the critic tells what was painted from what is real, and the loss that it makes of that."""
-        thought_up = (lesson.block.level < CONTEXT_LEVEL - 2).nonzero()
-        chosen = thought_up[torch.randperm(len(thought_up), device=self._device)[: self.config.critic_frames]]
-        if not len(chosen):
-            return video.new_tensor(0.5), video.new_zeros(())
-        frames = chosen[:, 0], chosen[:, 1]
-        painted, real = prediction.painting.painted[frames], lesson.real.video[frames]
-        with precision(self._device):
-            found = critic.learn(painted, real)
-            if self.step < self.config.critic_waits:
-                return found, video.new_zeros(())
-            weight = 1 + self.config.object_gain * self._care(lesson)[frames]
-            loss = critic.judge(painted, real, weight / weight.mean())
-        return found, balanced(loss, video, prediction.painting.painted, self.config.critic_share)
 
     def _loudness(self, rows: Tensor) -> Tensor:
         """How much each frame's sound counts, (b, t), one on average: silence is easy and there is much of it."""
@@ -279,14 +247,19 @@ def distance(predicted: Tensor, right: Tensor, tolerance: float) -> Tensor:
 
 
 @torch.no_grad()
-def painting_pays(painted: Tensor, kept: Tensor, right: Tensor, factor: float) -> Tensor:
-    """Where painting is nearer to what is right by a factor, around each place: 1, else 0.
+def painting_pays(painted: Tensor, kept: Tensor, right: Tensor, objects: Tensor, factor: float) -> Tensor:
+    """Where a place is to be painted, 1, else 0: everywhere but where an object is and painting is not nearer to what
+    is right by a factor, around each place.
 
-    Shapes: (b, t, c, h, w) three times -> (b, t, h, w) float32.
+    What is painted pales when it is painted anew in every frame, and what is only moved wears out. A wall lives long
+    and is the same everywhere: it is painted. A monster must keep its shape, and is gone soon: it is moved.
+
+    Shapes: (b, t, c, h, w) three times, (b, t, h, w) -> (b, t, h, w) float32.
     """
     ours, theirs = ((one - right).square().mean(2).flatten(0, 1)[:, None] for one in (painted, kept))
     ours, theirs = (F.avg_pool2d(one, 3, 1, 1, count_include_pad=False)[:, 0] for one in (ours, theirs))
-    return (ours * factor**2 < theirs).float().unflatten(0, right.shape[:2])
+    near = F.max_pool2d(objects.flatten(0, 1)[:, None], 3, 1, 1)[:, 0] > 0
+    return ((ours * factor**2 < theirs) | ~near).float().unflatten(0, right.shape[:2])
 
 
 def make_optimizers(

@@ -29,7 +29,6 @@ from inhabit.worldmodel.train.autoencoder import encode_all, standardise, train_
 from inhabit.worldmodel.train.checks import Material, check_codec, check_dynamics, sample_rows
 from inhabit.worldmodel.train.config import LearnConfig
 from inhabit.worldmodel.train.contents import choose_starts, title_of, vocabulary_of
-from inhabit.worldmodel.train.critic import Critic, CriticNetwork
 from inhabit.worldmodel.train.display import Display
 from inhabit.worldmodel.train.dynamics import DynamicsTrainer, DynamicsTraining
 from inhabit.worldmodel.train.footage import load_footage
@@ -224,7 +223,6 @@ class Learner:
             progress.dynamics_frames = before[2] + trainer.step * frames
             self.run.keep("dynamics-average", average)
             self.run.keep("dynamics-network", trainer.network)
-            self.run.keep("critic", self.critic)
             self.run.save()
             if saves % CHECK_EVERY_SAVES == 0 or budget.left_s == 0:
                 self._check(world, average)
@@ -352,9 +350,6 @@ class Learner:
         )
         rehearsal = self._rehearsal(data, training, resumed=resumed)
         looks = Looks(world.autoencoder, world.detector) if world.detector else None
-        self.critic = CriticNetwork(self.preset.dynamics.latent_channels, self.preset.dynamics.grid)
-        self.run.resume("critic", self.critic)
-        critic = Critic(self.critic, self.device)
         return DynamicsTrainer(
             network,
             data,
@@ -364,7 +359,6 @@ class Learner:
             engine_of=lambda network: world.engine(network, self.device),
             rehearsal=rehearsal,
             looks=looks,
-            critic=critic,
             seed=self.run.progress.dynamics_steps,
         )
 
