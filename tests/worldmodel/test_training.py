@@ -154,10 +154,9 @@ def test_an_untrained_network_shows_the_frame_before_where_motion_carried_it_or_
 
 def test_a_rehearsal_is_what_the_engine_plays(small_pack):
     trainer = trainer_of(small_pack, rehearsal=RehearsalConfig(sessions=4, context=3))
-    rehearsal, engine = (
-        trainer.forcing.rehearsal,
-        Engine(small_pack.autoencoder, trainer.network, motion=small_pack.motion),
-    )
+    rehearsal = trainer.forcing.rehearsal
+    assert rehearsal is not None
+    engine = Engine(small_pack.autoencoder, trainer.network, motion=small_pack.motion)
     rehearsal.play(engine)
     play, data = rehearsal._plays[0], trainer._data
     assert torch.equal(play.video[:, :3], data.z[play.rows[:, :3]])
@@ -165,6 +164,7 @@ def test_a_rehearsal_is_what_the_engine_plays(small_pack):
     state = engine.begin(data.z[begin], data.actions[begin], torch.arange(4))
     state, _ = engine.step(state, data.actions[play.rows[:, 3]], steps=1)
     torch.testing.assert_close(play.video[:, 3].float(), state.latents.clone(), atol=2e-3, rtol=2e-3)
+    assert play.carried is not None
     torch.testing.assert_close(play.carried[:, 3].float(), state.carried.clone(), atol=2e-3, rtol=2e-3)
     assert play.age[0].tolist() == [0, 0, 0, *range(1, 14)]
 
@@ -174,10 +174,13 @@ def test_rehearsed_lessons_show_dreams_as_the_past_and_ask_for_what_really_came(
     config = RehearsalConfig(share=1.0, sessions=4, context=3)
     trainer = trainer_of(small_pack, rehearsal=config, forcing=quiet)
     trainer._rehearse(1.0)
+    assert trainer.forcing.rehearsal is not None
     past = trainer.forcing.rehearsal.draw(4, 10)
     block, real = trainer.forcing.noise(past)
     assert torch.equal(real.video, trainer._data.z[past.rows].float())
     assert torch.equal(block.previous, past.video[:, :-1])
+    assert block.carried is not None
+    assert past.carried is not None
     assert torch.equal(block.carried, past.carried)
     level, old = block.level, past.age > 0
     nearer = (block.noised - past.video[:, 1:]).square().mean((2, 3, 4))

@@ -210,7 +210,7 @@ class DynamicsTrainer:
         """Some frames with objects that had to be thought up: (k,) rows and (k,) frames of the lesson."""
         busy = self._care(lesson).flatten(2).any(2) & (lesson.block.level < CONTEXT_LEVEL - 2)
         chosen = busy.nonzero()
-        if not len(chosen):
+        if len(chosen) < self.config.looks_frames // 4:  # too few to tell how much looks vary
             return None
         chosen = chosen[torch.randperm(len(chosen), device=chosen.device)[: self.config.looks_frames]]
         return chosen[:, 0], chosen[:, 1]
