@@ -72,7 +72,7 @@ class DynamicsTraining:
     tolerance: float = 0.1
     """Errors of a latent, root mean square, count by their square up to about this, and by their size beyond it."""
 
-    worth_painting: float = 1.3
+    worth_painting: float = 1.6
     """An object is painted anew where that is nearer to what is right than the best picture of it by this factor."""
 
     keeping_weight: float = 0.2
