@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import signal
 import threading
 import time
@@ -279,7 +280,8 @@ def test_sidecar_that_dies_is_noticed(open_c, how):
                         else client.call("step", *client.room())
                     )
                 assert results[-1] == client.lib.INHABIT_ERROR_LOST, client.error()
-                assert "The sidecar is gone: nothing heard from" in client.error()
+                # on a busy machine the world may have stood still for a while before: then that is said first
+                assert re.search("The sidecar (is gone: nothing heard from|hangs: )", client.error()), client.error()
                 assert client.call("close") == 0
         finally:
             if how == signal.SIGSTOP:
