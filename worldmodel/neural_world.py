@@ -20,11 +20,12 @@ from torch import Tensor
 from inhabit.bridge.controls import Controls
 from inhabit.bridge.errors import WorldError
 from inhabit.bridge.frames import Frame
-from inhabit.worldmodel.engine import STEPS, Engine, Outcome, State
+from inhabit.worldmodel.engine import STEPS, Engine, Outcome
 from inhabit.worldmodel.omni.autoencoder import to_pixels
 from inhabit.worldmodel.omni.text import unknown_words, words_of
 from inhabit.worldmodel.pack import Pack, Starts, load_pack
 from inhabit.worldmodel.pictures import clip, fitted, picture
+from inhabit.worldmodel.state import State
 from inhabit.worldmodel.together import Rider, Together
 
 STRONGEST = 2.0

@@ -20,7 +20,8 @@ import torch
 from torch import Tensor
 
 from inhabit.bridge.errors import WorldError
-from inhabit.worldmodel.engine import Engine, Outcome, State
+from inhabit.worldmodel.engine import Engine, Outcome
+from inhabit.worldmodel.state import State
 
 log = logging.getLogger(__name__)
 

@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from inhabit.bridge.errors import WorldError
-from inhabit.worldmodel.engine import Engine, State
+from inhabit.worldmodel.engine import Engine
 from inhabit.worldmodel.omni.dynamics import CONTEXT_LEVEL, K_MAX, Block, Dynamics
 from inhabit.worldmodel.response import noise
+from inhabit.worldmodel.state import State
 
 
 def begin(engine, keys, start=slice(0, 1), frames=5) -> State:

@@ -12,7 +12,7 @@ import torch
 from inhabit.bridge.controls import ActionMap, ActionSource, Controls
 from inhabit.bridge.errors import WorldError
 from inhabit.bridge.world import WorldInfo
-from inhabit.worldmodel.engine import Engine, State
+from inhabit.worldmodel.engine import Engine
 from inhabit.worldmodel.memory import pose as poses
 from inhabit.worldmodel.memory.album import LEAST_OVERLAP, OLD_FRAMES, PLACES, RENEWED_FRAMES, Album, look_up, overlap
 from inhabit.worldmodel.memory.recall import Recall, RecallConfig, turned
@@ -21,6 +21,7 @@ from inhabit.worldmodel.omni.dynamics import Dynamics
 from inhabit.worldmodel.omni.motion import Motion
 from inhabit.worldmodel.pack import load_pack, save_pack
 from inhabit.worldmodel.recordings import Recorder
+from inhabit.worldmodel.state import State
 from inhabit.worldmodel.train.footage import load_footage, pose_of
 from inhabit.worldmodel.train.memory import pictures_for, recall_all, train_recall, usual_length
 from inhabit.worldmodel.train.motion import MotionTraining, travels_of

@@ -11,12 +11,13 @@ import torch
 from inhabit.bridge.controls import IDLE, Controls
 from inhabit.bridge.toy import ToyWorld
 from inhabit.bridge.world import check_world
-from inhabit.worldmodel.engine import Engine, State
+from inhabit.worldmodel.engine import Engine
 from inhabit.worldmodel.neural_world import NeuralWorld
 from inhabit.worldmodel.omni.dynamics import Dynamics
 from inhabit.worldmodel.omni.sound import HOPS, SEEN, SoundCodec, SoundConfig, hop_for, sound_rate_hz
 from inhabit.worldmodel.pack import Pack, load_pack, save_pack
 from inhabit.worldmodel.recordings import Recorder
+from inhabit.worldmodel.state import State
 from inhabit.worldmodel.train.dynamics import DynamicsTrainer, DynamicsTraining
 from inhabit.worldmodel.train.forcing import ForcingConfig
 from inhabit.worldmodel.train.latents import Latents

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from inhabit.bridge.errors import WorldError
 from inhabit.worldmodel.dreams.dreams import Dreams
-from inhabit.worldmodel.engine import State
+from inhabit.worldmodel.state import State
 
 Doubt = Literal["none", "draws", "residual"]
 

@@ -18,8 +18,8 @@ from inhabit.bridge.errors import InhabitError, RemoteProtocolError, WorldError
 from inhabit.bridge.transport import ServerTransport
 from inhabit.worldmodel.dreams.batch import DreamBatch
 from inhabit.worldmodel.dreams.dreams import DreamConfig, Dreams
-from inhabit.worldmodel.engine import State
 from inhabit.worldmodel.pack import load_pack
+from inhabit.worldmodel.state import State
 
 log = logging.getLogger(__name__)
 

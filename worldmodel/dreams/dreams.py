@@ -23,11 +23,12 @@ from torch import Tensor
 from inhabit.bridge.errors import WorldError
 from inhabit.worldmodel.catalog import find_pack
 from inhabit.worldmodel.dreams.temperature import Tempered
-from inhabit.worldmodel.engine import STEPS, Engine, Outcome, State
+from inhabit.worldmodel.engine import STEPS, Engine, Outcome
 from inhabit.worldmodel.neural_world import NeuralWorld, choose_device
 from inhabit.worldmodel.neural_world import _mixed as mixed
 from inhabit.worldmodel.omni.text import words_of
 from inhabit.worldmodel.pack import Pack, load_pack
+from inhabit.worldmodel.state import State
 
 BEGIN_TOGETHER = 64
 """Sessions that begin in one pass on a GPU. On a CPU each begins alone: most of a group would be padding."""

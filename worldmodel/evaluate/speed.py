@@ -15,11 +15,12 @@ import numpy as np
 import torch
 
 from inhabit.bridge.report import rss_mb
-from inhabit.worldmodel.engine import STEPS, Engine, State
+from inhabit.worldmodel.engine import STEPS, Engine
 from inhabit.worldmodel.omni.autoencoder import Autoencoder
 from inhabit.worldmodel.omni.dynamics import Dynamics
 from inhabit.worldmodel.omni.motion import Motion
 from inhabit.worldmodel.pack import Pack, Starts
+from inhabit.worldmodel.state import State
 from inhabit.worldmodel.train.presets import preset_for
 
 WARM_UP_FRAMES = 3

@@ -1,0 +1,106 @@
+"""The state of a batch of sessions: everything that a learnt world is between two frames."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor
+
+from inhabit.worldmodel.memory.album import Album
+from inhabit.worldmodel.memory.canvas import Canvas
+from inhabit.worldmodel.memory.ring import Ring
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class State:
+    """Everything that a batch of sessions is. Tensors only: keep it, copy it, index it, fork it."""
+
+    ring: Ring
+    album: Album
+    """Key frames of where each session has been; no places in a world without recall."""
+    pose: Tensor
+    """(b, 5) where the eye is, as far as the world can tell, from where the session began."""
+    recalled: Tensor
+    """(b, c + 1, h, w) what the album showed of the newest frame; no channels in a world without recall."""
+    latents: Tensor
+    """(b, c, h, w) the newest frame, finished but not yet committed."""
+    before: Tensor
+    """(b, c, h, w) the frame before it."""
+    pixels: Tensor
+    """(b, h, w, 3) uint8 the newest frame as it is shown; no rows in a world that does not look at it, one without
+    motion: there Engine.show() decodes it when somebody asks."""
+    carried: Tensor
+    """(b, c, h, w) the frame before the newest as motion carried it; no channels in a world without motion."""
+    canvas: Canvas
+    """What the newest pixels that only moved were fetched from; no rows in a world that keeps nothing."""
+    actions: Tensor
+    """(b, history, a) what led to the newest frames, the newest last."""
+    frame: Tensor
+    """(b,) int64 number of the newest frame."""
+    key: Tensor
+    """(b,) int64 where each session's noise comes from."""
+    words: Tensor
+    """(b, space layers, 2, heads, tokens, head_width) each prompt, read; nothing in a wordless world."""
+    said: Tensor
+    """(b, tokens) bool: which of those tokens hold a word."""
+    sound: Tensor
+    """(b, SEEN, latent) sound latents of the newest frames, the newest last; none in a silent world."""
+    strength: Tensor
+    """(b,) float32: how much further than by itself the picture follows its prompt, 0 as it is."""
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+    def select(self, sessions: Tensor) -> State:
+        """The named sessions as a batch of their own; naming one several times forks it."""
+        ring = Ring(rotated_keys_values=self.ring.rotated_keys_values[:, :, sessions], frame=self.ring.frame[sessions])
+        rest = {name: getattr(self, name)[sessions] for name in _PLAIN}
+        return State(ring=ring, album=self.album.select(sessions), canvas=self.canvas.select(sessions), **rest)
+
+    @staticmethod
+    def join(parts: Sequence[State]) -> State:
+        """Several batches as one; their sessions go on as they would have alone."""
+        ring = Ring(
+            rotated_keys_values=torch.cat([part.ring.rotated_keys_values for part in parts], 2),
+            frame=torch.cat([part.ring.frame for part in parts]),
+        )
+        rest = {name: torch.cat([getattr(part, name) for part in parts]) for name in _PLAIN}
+        album, canvas = Album.join([part.album for part in parts]), Canvas.join([part.canvas for part in parts])
+        return State(ring=ring, album=album, canvas=canvas, **rest)
+
+    @torch.inference_mode()
+    def put(self, sessions: Tensor, fresh: State, *, donate: bool = False) -> State:
+        """The same batch, with some sessions, (k,) int64, replaced by those of `fresh`.
+
+        Args:
+            donate: the ring is written to, not copied: this state is spent.
+        """
+        rest = {name: getattr(self, name).index_copy(0, sessions, getattr(fresh, name)) for name in _PLAIN}
+        ring = self.ring.put(sessions, fresh.ring, donate=donate)
+        album = self.album.put_sessions(sessions, fresh.album)
+        return State(ring=ring, album=album, canvas=self.canvas.put_sessions(sessions, fresh.canvas), **rest)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All of it by name, such as "latents" and "ring.frame"; from_tensors() is the inverse."""
+        named = {name: getattr(self, name) for name in _PLAIN}
+        for part in ("ring", "album", "canvas"):
+            whole = getattr(self, part)
+            named |= {f"{part}.{f.name}": getattr(whole, f.name) for f in fields(whole)}
+        return named
+
+    @staticmethod
+    def from_tensors(named: Mapping[str, Tensor]) -> State:
+        """Raises KeyError for what is missing."""
+        ring = Ring(**{f.name: named[f"ring.{f.name}"] for f in fields(Ring)})
+        album = Album(**{f.name: named[f"album.{f.name}"] for f in fields(Album)})
+        canvas = Canvas(**{f.name: named[f"canvas.{f.name}"] for f in fields(Canvas)})
+        return State(ring=ring, album=album, canvas=canvas, **{name: named[name] for name in _PLAIN})
+
+    def to(self, device: torch.device) -> State:
+        return State.from_tensors({name: value.to(device) for name, value in self.tensors().items()})
+
+
+_PLAIN = tuple(f.name for f in fields(State) if f.name not in ("ring", "album", "canvas"))
+"""The parts of a State that are tensors with one row for each session."""
