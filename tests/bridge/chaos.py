@@ -40,7 +40,7 @@ class Proxy:
         self._thread.join()
 
     def _run(self) -> None:
-        with selectors.DefaultSelector() as selector:
+        with self._listener, selectors.DefaultSelector() as selector:
             selector.register(self._listener, selectors.EVENT_READ)
             budget, filled = 0.0, time.monotonic()
             while not self._closing:
@@ -68,7 +68,6 @@ class Proxy:
                     else:
                         self._pass(selector, source, sink, 65536)
             self._drop_all(selector)
-        self._listener.close()
 
     def _accept(self, selector) -> None:
         client, _ = self._listener.accept()
@@ -86,6 +85,8 @@ class Proxy:
         selector.register(server, selectors.EVENT_READ, (server, client, True))
 
     def _pass(self, selector, source, sink, size) -> int:
+        if source.fileno() < 0:  # its pair was dropped earlier in the same round
+            return 0
         try:
             data = source.recv(size)
             if data:
