@@ -129,7 +129,7 @@ class Block:
     strength: Tensor | None = None
     """(b, t) float32: how much further than it would go by itself the picture shall follow its prompt; 0 as it is."""
 
-    def select(self, *where: slice) -> Block:
+    def select(self, *where: slice | Tensor) -> Block:
         """Some rows, or some rows and frames."""
         chosen = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "words"}
         words = self.words and replace(self.words, of_frame=self.words.of_frame[where])

@@ -52,9 +52,12 @@ class DynamicsTraining:
     least_weight: float = 0.5
     """Weight of a frame that is nothing but noise, beside 1 of a clean one."""
 
+    object_share: float = 0.45
+    """Share of all weight that is extra weight of latents under objects, as far as object_gain allows. In Doom they are
+    3 % of all latents and would be lost without it; on an island far more are, and what words change would be."""
+
     object_gain: float = 30.0
-    """Extra weight of latents under objects: in Doom they are 3 % of all latents, and this makes them a third of the
-    loss."""
+    """Largest extra weight of latents under objects."""
 
     change_gain: float = 0.5
     """Extra weight of latents that change, times their change over the mean change. Most of what changes when the view
@@ -78,7 +81,7 @@ class DynamicsTraining:
     keeping_weight: float = 0.2
     """Weight of the loss of telling where that is."""
 
-    looks_frames: int = 16
+    looks_frames: int = 8
     """Predictions of each step that are decoded and looked at, of frames with objects, where a detector was trained."""
 
     looks_weight: float = 0.3
@@ -127,6 +130,8 @@ class DynamicsTrainer:
             window=config.window,
             seed=seed,
         )
+        covered = max(1e-6, float(data.care.mean(dtype=torch.float32)))
+        self._object_gain = min(config.object_gain, config.object_share / (1 - config.object_share) / covered)
         self._device = device
         self._optimizers = make_optimizers(network, rate=config.rate, matrix_rate=config.matrix_rate)
 
@@ -227,7 +232,7 @@ class DynamicsTrainer:
         change = (clean[:, 1:] - clean[:, :-1]).abs().mean(2, keepdim=True)
         change = torch.cat([change[:, :1], change], dim=1)
         weight = 1 + self.config.change_gain * (change / change.mean().clamp(min=1e-6)).clamp(max=4)
-        weight = weight + self.config.object_gain * self._care(lesson)[:, :, None]
+        weight = weight + self._object_gain * self._care(lesson)[:, :, None]
         return weight / weight.mean()
 
     def _care(self, lesson: Lesson) -> Tensor:

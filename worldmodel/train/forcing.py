@@ -261,11 +261,15 @@ class Forcing:
         if not bool(chosen.any()):
             return block, target
         strength = torch.where(row, self.config.strongest * self._uniform(block.level.shape[:1])[:, None], 0.0)
-        nothing = torch.full_like(block.words.of_frame, len(block.words.filled) - 1)
-        told = self.network(block).painting.painted
-        untold = self.network(replace(block, words=replace(block.words, of_frame=nothing))).painting.painted
-        beyond = target.video + _wide(strength, told) * (told - untold)
-        video = torch.where(_wide(chosen, told), beyond, target.video)
+        some = row[:, 0].nonzero()[:, 0]  # only these rows are asked what they would be without the prompt
+        part = block.select(some)
+        assert part.words is not None
+        nothing = torch.full_like(part.words.of_frame, len(part.words.filled) - 1)
+        told = self.network(part).painting.painted
+        untold = self.network(replace(part, words=replace(part.words, of_frame=nothing))).painting.painted
+        beyond = target.video[some] + _wide(strength[some], told) * (told - untold)
+        video = target.video.clone()
+        video[some] = torch.where(_wide(chosen[some], told), beyond, video[some])
         strength = torch.where(big, 0.0, strength).expand(block.level.shape)
         return replace(block, strength=strength), replace(target, video=video)
 

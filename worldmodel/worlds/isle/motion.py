@@ -44,7 +44,8 @@ WALK_INERTIA, LOOK_INERTIA = 0.4, 0.55
 JUMP_M_S, GRAVITY = 4.6, 11.0
 THROW_M_S, LIFT_M_S, BOUNCE = 12.0, 3.4, 0.62
 STRIDE_M = 1.7
-FADE_FRAMES = 8
+FADE_FRAMES = 4
+"""Frames until what words ask for is all there: a quarter of a second."""
 CALM_FRAMES = 10
 """Frames after a throw in which the ball cannot be picked up."""
 _STORM = WEATHERS.index("storm")

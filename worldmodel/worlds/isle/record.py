@@ -25,10 +25,13 @@ from inhabit.worldmodel.worlds.isle.sound import sound
 from inhabit.worldmodel.worlds.isle.world import LICENCE, IsleConfig, info
 
 EPISODE_FRAMES = (256, 512)
-CHANGE_FRAMES = (48, 128)
-"""Frames between changes of the words (3 to 8 s)."""
-CHANGING_SHARE = 0.6
+CHANGE_FRAMES = (8, 40)
+"""Frames between changes of the words (0.5 to 2.5 s). Between them a picture already says what its words say, and a
+world that learns there learns not to listen: obedience is learnt in the few frames after each change."""
+CHANGING_SHARE = 0.9
 """Share of the episodes in which the words change."""
+ANEW_SHARE = 0.3
+"""Share of the changes that ask for another island altogether, with nothing of the old one but its places."""
 ISLANDS = {"cpu": 8, "cuda": 64}
 """Islands that are played at once."""
 
@@ -85,9 +88,13 @@ def script(seed: int, prompt: str = "") -> Words:
     changes = rng.random() < CHANGING_SHARE
     at = int(rng.integers(*CHANGE_FRAMES))
     while changes and at < length - 16:
-        now, names = vary(now, rng)
+        if rng.random() < ANEW_SHARE:
+            now, said = _anew(now, rng)
+        else:
+            now, names = vary(now, rng)
+            said = caption(now, rng, only=names) if rng.random() < 0.65 else complete(now, rng, absent=names)
         attributes.append(now)
-        texts.append(caption(now, rng, only=names) if rng.random() < 0.65 else complete(now, rng, absent=names))
+        texts.append(said)
         frames.append(at)
         at += int(rng.integers(*CHANGE_FRAMES))
     return Words(
@@ -97,6 +104,13 @@ def script(seed: int, prompt: str = "") -> Words:
         length=length,
         avatars=int(rng.choice([0, 1, 1, 2])),
     )
+
+
+def _anew(before: Attributes, rng: np.random.Generator) -> tuple[Attributes, str]:
+    """Another island, and a complete caption of it that also names the landmarks that are to go."""
+    now = sample(rng)
+    gone = [f"{kind}_count" for kind in LANDMARKS if before.count(kind) and not now.count(kind)]
+    return now, complete(now, rng, absent=gone)
 
 
 def complete(attributes: Attributes, rng: np.random.Generator, absent: Sequence[str] = ()) -> str:
