@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -27,6 +28,7 @@ from inhabit.worldmodel.omni.dynamics import (
 from inhabit.worldmodel.omni.motion import place_of
 from inhabit.worldmodel.recordings import Recorder
 from inhabit.worldmodel.train.autoencoder import AutoencoderTraining, train_autoencoder
+from inhabit.worldmodel.train.crew import crew_size
 from inhabit.worldmodel.train.dynamics import DynamicsTrainer, DynamicsTraining, distance, painting_pays
 from inhabit.worldmodel.train.footage import load_footage, object_weight
 from inhabit.worldmodel.train.forcing import FINEST, ForcingConfig
@@ -70,7 +72,7 @@ class Oracle(Dynamics):
         )
 
 
-def trainer_of(small_pack, network=None, rehearsal=None, **changes) -> DynamicsTrainer:
+def trainer_of(small_pack, network=None, rehearsal=None, crew=1, **changes) -> DynamicsTrainer:
     torch.manual_seed(0)
     n, config = 200, small_pack.file.dynamics
     data = Latents(
@@ -95,7 +97,39 @@ def trainer_of(small_pack, network=None, rehearsal=None, **changes) -> DynamicsT
         training,
         engine_of=lambda network: Engine(small_pack.autoencoder, network, motion=small_pack.motion),
         rehearsal=rehearsal,
+        crew=crew,
     )
+
+
+def test_a_crew_learns_what_its_members_learn_together(small_pack):
+    trainer = trainer_of(small_pack, crew=2)
+    first, second = (forcing.network for forcing in trainer._forcings)
+    assert second is not first
+    assert all(a.data_ptr() == b.data_ptr() for a, b in zip(first.parameters(), second.parameters(), strict=True))
+    summed = trainer._crew
+    grads = {}
+
+    def learn(number: int) -> int:
+        forcing = trainer._forcings[number]
+        trainer._study(forcing, 0.0)
+        grads[number] = [None if p.grad is None else p.grad.clone() for p in forcing.network.parameters()]
+        return number
+
+    assert summed is not None
+    assert summed.run([partial(learn, 0), partial(learn, 1)]) == [0, 1]
+    for mine, a, b in zip(first.parameters(), grads[0], grads[1], strict=True):
+        if a is not None:
+            torch.testing.assert_close(mine.grad, (a + b) / 2)
+    assert any(a is not None and not torch.equal(a, b) for a, b in zip(grads[0], grads[1], strict=True))
+    before = [parameter.clone() for parameter in second.parameters()]
+    assert trainer.take_step(0.0)["video"] > 0
+    assert any(not torch.equal(a, b) for a, b in zip(before, second.parameters(), strict=True))
+
+
+def test_a_crew_shares_windows_evenly(monkeypatch):
+    monkeypatch.setattr("os.cpu_count", lambda: 6)
+    assert [crew_size(torch.device("cpu"), batch) for batch in (1, 3, 4, 8, 7)] == [1, 3, 4, 4, 1]
+    assert crew_size(torch.device("cuda"), 64) == 1
 
 
 def test_half_steps_of_a_perfect_network_lead_to_the_clean_frame(small_pack):
@@ -175,7 +209,7 @@ def test_rehearsed_lessons_show_dreams_as_the_past_and_ask_for_what_really_came(
     trainer = trainer_of(small_pack, rehearsal=config, forcing=quiet)
     trainer._rehearse(1.0)
     assert trainer.forcing.rehearsal is not None
-    past = trainer.forcing.rehearsal.draw(4, 10)
+    past = trainer.forcing.rehearsal.draw(4, 10, torch.Generator().manual_seed(0))
     block, real = trainer.forcing.noise(past)
     assert torch.equal(real.video, trainer._data.z[past.rows].float())
     assert torch.equal(block.previous, past.video[:, :-1])

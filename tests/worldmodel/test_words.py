@@ -192,7 +192,7 @@ def trainer_of(speaking_pack, **changes) -> DynamicsTrainer:
     )
     training = DynamicsTraining(batch=4, window=10, warmup=5, forcing=ForcingConfig(previous_drop=1.0, **changes))
     starts = np.array([10, 60, 110, 160])
-    return DynamicsTrainer(Dynamics(config), data, starts, torch.device("cpu"), training)
+    return DynamicsTrainer(Dynamics(config), data, starts, torch.device("cpu"), training, crew=1)
 
 
 def test_training_learns_what_words_mean(speaking_pack):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 
 from inhabit.worldmodel.engine import ENDING_WEIGHT, Engine
 from inhabit.worldmodel.omni.dynamics import CONTEXT_LEVEL, K_MAX, Dynamics, Prediction, two_hot
+from inhabit.worldmodel.train.crew import Crew, crew_size, sharing
 from inhabit.worldmodel.train.forcing import Forcing, ForcingConfig, Lesson
 from inhabit.worldmodel.train.latents import Latents
 from inhabit.worldmodel.train.looks import Looks
@@ -28,7 +30,7 @@ from inhabit.worldmodel.train.schedule import Average, Budget, Threads, learning
 class DynamicsTraining:
     """How the dynamics is trained."""
 
-    batch: int = 3
+    batch: int = 4
     """Windows a step."""
 
     window: int = 32
@@ -108,11 +110,13 @@ class DynamicsTrainer:
         engine_of: Callable[[Dynamics], Engine] | None = None,
         rehearsal: Rehearsal | None = None,
         looks: Looks | None = None,
+        crew: int | None = None,
         seed: int = 0,
     ):
         """Args:
         engine_of: what plays a network, for rehearsals.
         rehearsal: what remembers its dreams; None for a network that learns from real pasts alone.
+        crew: threads that share a step's windows; by default as many as there are cores for.
         """
         self.config = config
         self.network = network.to(device).train()
@@ -120,16 +124,22 @@ class DynamicsTrainer:
         self.step = 0
         self._data, self._looks = data, looks
         self._engine_of, self._rehearsal = engine_of, rehearsal
-        self.forcing = Forcing(
-            network,
-            data,
-            torch.from_numpy(starts).to(device),
-            config.forcing,
-            rehearsal=rehearsal,
-            batch=config.batch,
-            window=config.window,
-            seed=seed,
-        )
+        count = crew_size(device, config.batch) if crew is None else crew
+        self._forcings = [
+            Forcing(
+                self.network if number == 0 else sharing(self.network),
+                data,
+                torch.from_numpy(starts).to(device),
+                config.forcing,
+                rehearsal=rehearsal,
+                batch=config.batch // count,
+                window=config.window,
+                seed=seed + 1_000_003 * number,
+            )
+            for number in range(count)
+        ]
+        self.forcing = self._forcings[0]
+        self._crew = Crew([forcing.network for forcing in self._forcings]) if count > 1 else None
         covered = max(1e-6, float(data.care.mean(dtype=torch.float32)))
         self._object_gain = min(config.object_gain, config.object_share / (1 - config.object_share) / covered)
         self._device = device
@@ -143,10 +153,11 @@ class DynamicsTrainer:
         on_save: Callable[[Dynamics], None] = lambda network: None,
     ) -> Dynamics:
         """Train until the budget is used and return the averaged network."""
-        threads = Threads(self._device)
+        threads = Threads(self._device) if self._crew is None else None
         while budget.left_s > 0:
             self._rehearse(budget.share)
-            threads.begin_step()
+            if threads:
+                threads.begin_step()
             share = learning_rate(
                 self.step, budget.share, peak=1.0, warmup=self.config.warmup, decay_from=self.config.decay_from
             )
@@ -154,7 +165,8 @@ class DynamicsTrainer:
                 for group in optimizer.param_groups:
                     group["lr"] = share * group["initial_lr"]
             figures = self.take_step(budget.share)
-            threads.end_step()
+            if threads:
+                threads.end_step()
             on_step(self.step, figures)
             if budget.save_is_due():
                 on_save(self.average.network)
@@ -170,22 +182,32 @@ class DynamicsTrainer:
 
     def take_step(self, share: float) -> dict[str, float]:
         """One optimiser step; `share` of the budget is behind us. Returns figures to show."""
-        with precision(self._device):
-            lesson = self.forcing.draw(share)
-            prediction = self.network(lesson.block)
-        losses = self._losses(prediction, lesson)
-        loss = losses["video"] + self.config.head_weight * (losses["reward"] + losses["ending"])
-        for name in ("keeping", "sound", "looks"):
-            if name in losses:
-                loss = loss + getattr(self.config, f"{name}_weight") * losses[name]
-        self.network.zero_grad(set_to_none=True)
-        loss.backward()
+        if self._crew is None:
+            parts = [self._study(self.forcing, share)]
+        else:
+            parts = self._crew.run([partial(self._study, forcing, share) for forcing in self._forcings])
         nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         for optimizer in self._optimizers:
             optimizer.step()
         self.average.update(self.network)
         self.step += 1
-        return {name: float(value.detach()) for name, value in losses.items()}
+        names = dict.fromkeys(name for part in parts for name in part)
+        told = {name: [float(part[name]) for part in parts if name in part] for name in names}
+        return {name: sum(values) / len(values) for name, values in told.items()}
+
+    def _study(self, forcing: Forcing, share: float) -> dict[str, Tensor]:
+        """Learn one lesson, forth and back: gradients are left in the forcing's network. Returns the losses."""
+        with precision(self._device):
+            lesson = forcing.draw(share)
+            prediction = forcing.network(lesson.block)
+        losses = self._losses(prediction, lesson)
+        loss = losses["video"] + self.config.head_weight * (losses["reward"] + losses["ending"])
+        for name in ("keeping", "sound", "looks"):
+            if name in losses:
+                loss = loss + getattr(self.config, f"{name}_weight") * losses[name]
+        forcing.network.zero_grad(set_to_none=True)
+        loss.backward()
+        return {name: value.detach() for name, value in losses.items()}
 
     def _losses(self, prediction: Prediction, lesson: Lesson) -> dict[str, Tensor]:
         rows, target, data = lesson.rows, lesson.target, lesson.data

@@ -163,7 +163,7 @@ class Forcing:
         """What this step learns from: a dream now and then, of whole frames, where there are any."""
         whole, rehearsal = self.data is self._whole, self.rehearsal
         if whole and rehearsal and rehearsal.ready and self._chance(rehearsal.config.share):
-            return rehearsal.draw(self._batch, self._window)
+            return rehearsal.draw(self._batch, self._window, self._random)
         return self.real_past(self.draw_rows())
 
     def real_past(self, rows: Tensor) -> Past:

@@ -124,14 +124,18 @@ class Rehearsal:
         self._plays = [*self._plays, play][-config.kept :]
         self._played += 1
 
-    def draw(self, batch: int, window: int) -> Past:
+    def draw(self, batch: int, window: int, random: torch.Generator) -> Past:
         """Windows of what was played."""
         parts = []
+
+        def number(below: int) -> int:
+            return int(torch.randint(below, (), generator=random, device=random.device))
+
         for _ in range(batch):
-            play = self._plays[self._number(len(self._plays))]
-            session = self._number(len(play.rows))
+            play = self._plays[number(len(self._plays))]
+            session = number(len(play.rows))
             # the first frame of a play only serves as the one before
-            first = 1 + self._number(self._frames - window)
+            first = 1 + number(self._frames - window)
             parts.append((play, slice(session, session + 1), slice(first, first + window)))
 
         def gather(name: str, *, before: int = 0) -> Tensor:
@@ -165,6 +169,3 @@ class Rehearsal:
         if self.data.prompt is None:
             return []
         return [self._texts[text] for text in self.data.prompt[rows[:, index]].tolist()]
-
-    def _number(self, below: int) -> int:
-        return int(torch.randint(below, (), generator=self._random, device=self._random.device))
