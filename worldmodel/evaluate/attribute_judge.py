@@ -21,7 +21,8 @@ from inhabit.worldmodel.catalog import PackError
 from inhabit.worldmodel.evaluate.patches import patches_of
 from inhabit.worldmodel.omni.autoencoder import Block, to_float
 from inhabit.worldmodel.pack import fill, write_tensors
-from inhabit.worldmodel.train.schedule import Budget, Threads, learning_rate
+from inhabit.worldmodel.train.loop import fit
+from inhabit.worldmodel.train.schedule import Budget
 from inhabit.worldmodel.worlds.isle import motion
 from inhabit.worldmodel.worlds.isle.attributes import COLOURS, LANDMARKS, SCENE, VALUES, Attributes
 from inhabit.worldmodel.worlds.isle.render import render
@@ -240,17 +241,12 @@ def _anything(rng: np.random.Generator) -> Attributes:
 
 def _learn(judge: AttributeJudge, lesson: Lesson, config: AttributeJudgeConfig, device: torch.device) -> None:
     rng = np.random.default_rng(0)
-    optimizer = torch.optim.AdamW(judge.parameters(), config.rate, betas=(0.9, 0.95), weight_decay=0.01)
-    budget, threads = Budget(seconds=config.most_seconds, clock=time.process_time), Threads(device)
+    budget = Budget(seconds=config.most_seconds, clock=time.process_time)
     rarer = torch.tensor([1.0] + [1.5] * len(LANDMARKS), device=device)  # most cells show none
     names = list(VALUES)
     colour_columns = torch.tensor([names.index(f"{kind}_colour") for kind in LANDMARKS])
-    for step in range(config.steps):
-        if budget.left_s <= 0:
-            break
-        threads.begin_step()
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(step, max(budget.share, step / config.steps), peak=config.rate, warmup=20)
+
+    def draw() -> Tensor:
         rows = torch.from_numpy(rng.choice(len(lesson.pixels), config.batch))
         pixels = _blurred(to_float(lesson.pixels[rows]), rng).to(device)
         goal, things = lesson.goal[rows], lesson.things[rows].to(device)
@@ -262,12 +258,9 @@ def _learn(judge: AttributeJudge, lesson: Lesson, config: AttributeJudgeConfig, 
         shades = goal[:, colour_columns].to(device)  # (b, kinds)
         wanted = torch.gather(shades, 1, (things - 1).clamp(min=0).flatten(1)).view_as(things)
         each = F.cross_entropy(colours, wanted, reduction="none") * (things > 0)
-        loss = loss + each.sum() / (things > 0).sum().clamp(min=1)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(judge.parameters(), 1.0)
-        optimizer.step()
-        threads.end_step()
+        return loss + each.sum() / (things > 0).sum().clamp(min=1)
+
+    fit(judge, draw, budget, device, rate=config.rate, warmup=20, most_steps=config.steps)
 
 
 def _blurred(pixels: Tensor, rng: np.random.Generator) -> Tensor:

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from inhabit.worldmodel.omni.autoencoder import Block, to_float
 from inhabit.worldmodel.train.footage import Footage
-from inhabit.worldmodel.train.schedule import Budget, Threads, learning_rate, precision
+from inhabit.worldmodel.train.loop import fit
+from inhabit.worldmodel.train.schedule import Budget, precision
 
 STRIDE = 4
 MIN_HEIGHT_PX = 6
@@ -91,25 +92,16 @@ def train_detector(
     rng = np.random.default_rng(seed)
     torch.manual_seed(seed)
     detector = Detector(footage.names, config.width).to(device)
-    optimizer = torch.optim.AdamW(detector.parameters(), config.rate, betas=(0.9, 0.95), weight_decay=0.01)
     rows = np.flatnonzero(~footage.held_out)
-    step, threads = 0, Threads(device)
-    while budget.left_s > 0 and not (config.steps and step >= config.steps):
-        threads.begin_step()
-        share = max(budget.share, step / config.steps) if config.steps else budget.share
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(step, share, peak=config.rate, warmup=100)
+
+    def lesson() -> Tensor:
         chosen = rng.choice(rows, config.batch)
         heat, care = targets(footage, chosen)
         with precision(device):
             logits = detector(to_float(torch.from_numpy(footage.frames[chosen]).to(device)))
-        loss = _focal(logits.float(), heat.to(device), care.to(device))
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(detector.parameters(), 1.0)
-        optimizer.step()
-        threads.end_step()
-        step += 1
+        return _focal(logits.float(), heat.to(device), care.to(device))
+
+    fit(detector, lesson, budget, device, rate=config.rate, warmup=100, most_steps=config.steps)
     detector.eval().requires_grad_(False)
     held = np.flatnonzero(footage.held_out)
     sample = held[:: max(1, len(held) // 600)]

@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from inhabit.bridge.controls import ActionMap
 from inhabit.worldmodel.omni.autoencoder import Block, to_float
 from inhabit.worldmodel.train.footage import Footage
-from inhabit.worldmodel.train.schedule import Budget, Threads, learning_rate, precision
+from inhabit.worldmodel.train.loop import fit
+from inhabit.worldmodel.train.schedule import Budget, precision
 
 OFFSETS = (-1, 0, 2)
 """The three frames, counted from the one that an action led to: motion shows at once, a shot two frames late."""
@@ -158,28 +159,19 @@ def train_inverse_dynamics(
     torch.manual_seed(seed)
     named = footage.meta.world.actions
     network = InverseDynamics(button_names(named), config.width).to(device)
-    optimizer = torch.optim.AdamW(network.parameters(), config.rate, betas=(0.9, 0.95), weight_decay=0.01)
     rows = readable_rows(footage, held_out=False)
     held = held_buttons(footage.actions, named)
     often = torch.from_numpy(held[rows].mean(0)).float().clamp(0.01, 0.99)
     pressure = ((1 - often) / often).to(device)
-    step, threads = 0, Threads(device)
-    while budget.left_s > 0 and not (config.steps and step >= config.steps):
-        threads.begin_step()
-        share = max(budget.share, step / config.steps) if config.steps else budget.share
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(step, share, peak=config.rate, warmup=50)
+
+    def lesson() -> Tensor:
         chosen = rng.choice(rows, config.batch)
         truth = torch.from_numpy(held[chosen]).float().to(device)
         with precision(device):
             logits = network(torch.from_numpy(real_triples(footage, chosen)).to(device))
-        loss = F.binary_cross_entropy_with_logits(logits.float(), truth, pos_weight=pressure)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimizer.step()
-        threads.end_step()
-        step += 1
+        return F.binary_cross_entropy_with_logits(logits.float(), truth, pos_weight=pressure)
+
+    fit(network, lesson, budget, device, rate=config.rate, warmup=50, most_steps=config.steps)
     return network.eval().requires_grad_(False)
 
 

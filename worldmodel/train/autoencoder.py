@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from inhabit.worldmodel.omni.autoencoder import Autoencoder, bounded, to_float, to_pixels
 from inhabit.worldmodel.train.footage import Footage, object_weight
-from inhabit.worldmodel.train.schedule import Average, Budget, Threads, learning_rate, precision
+from inhabit.worldmodel.train.loop import fit
+from inhabit.worldmodel.train.schedule import Average, Budget, precision
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,29 +61,25 @@ def train_autoencoder(
     network = network.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     network.requires_grad_(True)  # it may be the average of an earlier session
     average = Average(network, config.average)
-    optimizer = torch.optim.AdamW(network.parameters(), config.rate, betas=(0.9, 0.95), weight_decay=0.01)
     rows = np.flatnonzero(~footage.held_out)
-    step, threads = 0, Threads(device)
-    while budget.left_s > 0:
-        threads.begin_step()
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(step, budget.share, peak=config.rate, warmup=config.warmup)
+    told: dict[str, float] = {}
+
+    def lesson() -> Tensor:
         chosen = np.sort(rng.choice(rows, config.batch))
         pixels, weight = _batch(footage, chosen, config, device)
         with precision(device):
             latents = bounded(network.encoder(pixels))
             shown = network.decoder(_noised(latents, config.noise))
         loss, figures = reconstruction_loss(shown.float(), pixels, weight, config)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimizer.step()
-        average.update(network)
-        threads.end_step()
-        step += 1
-        on_step(step, figures)
+        told.update(figures)
+        return loss
+
+    def after(step: int, _: Mapping[str, float]) -> None:
+        on_step(step, told)
         if budget.save_is_due():
             on_save(average.network)
+
+    fit(network, lesson, budget, device, rate=config.rate, warmup=config.warmup, average=average, on_step=after)
     standardise(average.network, footage, device)
     on_save(average.network)
     return average.network

@@ -6,15 +6,16 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from inhabit.worldmodel.memory.album import EVERY_FRAMES, OLD_FRAMES, PLACES, look_up, place_for
 from inhabit.worldmodel.memory.pose import POSE
 from inhabit.worldmodel.memory.recall import Recall, fetch, turned
 from inhabit.worldmodel.omni.autoencoder import Autoencoder, to_float, to_pixels
 from inhabit.worldmodel.train.footage import Footage
+from inhabit.worldmodel.train.loop import fit
 from inhabit.worldmodel.train.motion import MotionTraining, picture_loss, roughness, travels_of
-from inhabit.worldmodel.train.schedule import Average, Budget, Threads, learning_rate, precision
+from inhabit.worldmodel.train.schedule import Average, Budget, precision
 
 AGES_FRAMES = (OLD_FRAMES, OLD_FRAMES, 48, 96, 192)
 STRETCH_FRAMES = 32
@@ -84,17 +85,11 @@ def train_recall(
     network.unit.fill_(usual_length(footage))
     network = network.to(device).train()
     average = Average(network, 0.998)
-    rest = [weight for name, weight in network.named_parameters() if name != "zoom"]
-    groups = [{"params": rest, "gain": 1.0}, {"params": [network.zoom], "gain": ZOOM_GAIN}]
-    optimizer = torch.optim.AdamW(groups, config.rate, betas=(0.9, 0.95))
     rows = np.flatnonzero((pictures >= 0) & ~footage.held_out)
-    random, threads, step = np.random.default_rng(seed), Threads(device), 0
+    random = np.random.default_rng(seed)
     size = footage.frames.shape[1:3]
-    while budget.left_s > 0:
-        threads.begin_step()
-        rate = learning_rate(step, budget.share, peak=config.rate, warmup=config.warmup, decay_from=0.6)
-        for group in optimizer.param_groups:
-            group["lr"] = rate * group["gain"]
+
+    def lesson() -> Tensor:
         chosen = random.choice(rows, config.batch)
         with precision(device):
             seen, view, now = (x.to(device) for x in _seen(footage, carried, pictures, chosen))
@@ -102,15 +97,12 @@ def train_recall(
         where, inside = network.find(near, seen, now, size)
         shown = to_float(torch.from_numpy(footage.frames[pictures[chosen]]).to(device))
         loss = picture_loss(fetch(shown, where), inside, footage, chosen, config, device)
-        loss = loss + config.smoothness * roughness(near)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimizer.step()
-        average.update(network)
-        threads.end_step()
-        step += 1
-        on_step(step, {"loss": float(loss.detach())})
+        return loss + config.smoothness * roughness(near)
+
+    fit(
+        network, lesson, budget, device,
+        rate=config.rate, warmup=config.warmup, gains={"zoom": ZOOM_GAIN}, average=average, on_step=on_step,
+    )  # fmt: skip
     return average.network.eval().requires_grad_(False)
 
 

@@ -12,13 +12,14 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from inhabit.worldmodel.memory.pose import between
 from inhabit.worldmodel.omni.autoencoder import Autoencoder, to_float, to_pixels
 from inhabit.worldmodel.omni.motion import Motion, carry, warp
 from inhabit.worldmodel.train.footage import Footage, object_weight
-from inhabit.worldmodel.train.schedule import Average, Budget, Threads, learning_rate, precision
+from inhabit.worldmodel.train.loop import fit
+from inhabit.worldmodel.train.schedule import Average, Budget, precision
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,20 +69,16 @@ def train_motion(
     """
     network = network.to(device).train()
     average = Average(network, 0.998)
-    optimizer = torch.optim.AdamW(network.parameters(), config.rate, betas=(0.9, 0.95))
     rows = np.flatnonzero(~footage.first & ~footage.held_out)
     recent = recent_actions(footage, network.config.history)
-    random, threads, step = np.random.default_rng(seed), Threads(device), 0
+    random = np.random.default_rng(seed)
     cell = footage.frames.shape[2] / latents.shape[-1]
     travels = travels_of(footage) if network.config.travels else None
     if travels is not None:
         network.travel_scale.copy_(travels[rows].square().mean(0).sqrt().clamp(min=1e-4))
         average.network.travel_scale.copy_(network.travel_scale)
-    while budget.left_s > 0:
-        threads.begin_step()
-        rate = learning_rate(step, budget.share, peak=config.rate, warmup=config.warmup, decay_from=0.6)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
+
+    def lesson() -> Tensor:
         chosen = random.choice(rows, config.batch)
         with precision(device):
             flow, travel = network(*(x.to(device) for x in _seen(footage, latents, recent, chosen)))
@@ -91,14 +88,12 @@ def train_motion(
         if travels is not None:
             missed = (travel - travels[chosen].to(device)) / network.travel_scale
             loss = loss + config.travel_weight * missed.square().clamp(max=9).mean()
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimizer.step()
-        average.update(network)
-        threads.end_step()
-        step += 1
-        on_step(step, {"loss": float(loss.detach())})
+        return loss
+
+    fit(
+        network, lesson, budget, device,
+        rate=config.rate, warmup=config.warmup, average=average, on_step=on_step,
+    )  # fmt: skip
     return average.network.eval().requires_grad_(False)
 
 

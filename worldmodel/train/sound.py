@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from inhabit.worldmodel.omni.sound import HOPS, SEEN, SoundCodec
-from inhabit.worldmodel.train.schedule import Average, Budget, Threads, learning_rate
+from inhabit.worldmodel.train.loop import fit
+from inhabit.worldmodel.train.schedule import Average, Budget
 from inhabit.worldmodel.train.soundtrack import Soundtrack
 
 QUIET = 1e-3
@@ -70,24 +71,14 @@ def train_sound(
     torch.manual_seed(seed)
     codec = codec.to(device).train()
     average = Average(codec, config.average)
-    optimizer = torch.optim.AdamW(codec.parameters(), config.rate, betas=(0.9, 0.95), weight_decay=0.01)
     starts = track.clips(config.frames, rows)
     odds = _odds(track, starts, config)
-    step, threads = 0, Threads(device)
-    while budget.left_s > 0:
-        threads.begin_step()
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(step, budget.share, peak=config.rate, warmup=config.warmup)
+
+    def lesson() -> Tensor:
         samples = track.read(rng.choice(starts, config.batch, p=odds), config.frames).to(device)
-        loss = codec_loss(codec, samples, config)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(codec.parameters(), 1.0)
-        optimizer.step()
-        average.update(codec)
-        threads.end_step()
-        step += 1
-        on_step(step, {"loss": float(loss.detach())})
+        return codec_loss(codec, samples, config)
+
+    fit(codec, lesson, budget, device, rate=config.rate, warmup=config.warmup, average=average, on_step=on_step)
     trained = average.network
     assert isinstance(trained, SoundCodec)
     standardise(trained, track, starts, config, device)
