@@ -195,6 +195,31 @@ def trainer_of(speaking_pack, **changes) -> DynamicsTrainer:
     return DynamicsTrainer(Dynamics(config), data, starts, torch.device("cpu"), training, crew=1)
 
 
+def test_frames_in_which_words_take_effect_are_made_from_nothing(speaking_pack):
+    trainer = trainer_of(speaking_pack, spoken_blank=1.0)
+    data = trainer.forcing.data
+    words = torch.zeros(200, dtype=torch.int64)
+    words[20:60], words[120:] = 1, 1  # new words at 20 and 120; at 60 and 150 an episode begins, or nothing is new
+    trainer.forcing.data = replace(data, prompt=words, first=torch.isin(torch.arange(200), torch.tensor([0, 60, 150])))
+    rows = torch.stack([torch.arange(16, 32), torch.arange(56, 72), torch.arange(116, 132), torch.arange(146, 162)])
+    spoken = trainer.forcing.spoken(rows)
+    assert rows[spoken].tolist() == [20, 21, 22, 23, 120, 121, 122, 123]
+    block, _ = trainer.forcing.noise(trainer.forcing.real_past(rows))
+    assert (block.level[spoken] == 0).all()
+    assert (block.level[~spoken] > 0).any()
+
+
+def test_the_first_frame_of_a_window_now_and_then_has_only_words(speaking_pack):
+    trainer = trainer_of(speaking_pack, begin_drop=1.0)
+    trainer.forcing.config = replace(trainer.forcing.config, previous_drop=0.0)
+    rows = trainer.forcing.draw_rows()
+    block, _ = trainer.forcing.noise(trainer.forcing.real_past(rows))
+    assert not block.previous[:, 0].any()
+    assert block.carried is not None
+    assert not block.carried[:, 0].any()
+    assert block.previous[:, 1:].flatten(2).any(2).all()
+
+
 def test_training_learns_what_words_mean(speaking_pack):
     trainer = trainer_of(speaking_pack, silent_share=0.2)
     first = np.mean([trainer.take_step(0.0)["video"] for _ in range(10)])

@@ -71,6 +71,9 @@ class DynamicsTraining:
     rehearsal: RehearsalConfig = field(default_factory=RehearsalConfig)
     """How the network learns from its own dreams."""
 
+    spoken_gain: float = 2.0
+    """Extra weight of frames in which new words take effect."""
+
     foreseen_frames: int = 24
     """Own frames over which the extra weight of objects falls to nothing: nobody could know where they went since."""
 
@@ -255,6 +258,7 @@ class DynamicsTrainer:
         change = torch.cat([change[:, :1], change], dim=1)
         weight = 1 + self.config.change_gain * (change / change.mean().clamp(min=1e-6)).clamp(max=4)
         weight = weight + self._object_gain * self._care(lesson)[:, :, None]
+        weight = weight * (1 + self.config.spoken_gain * lesson.spoken[:, :, None, None, None])
         return weight / weight.mean()
 
     def _care(self, lesson: Lesson) -> Tensor:

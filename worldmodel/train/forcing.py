@@ -51,6 +51,15 @@ class ForcingConfig:
     bootstrap_steps: tuple[float, ...] = (0.25, 0.5, 0.25)
     """How often each of the schedules of 1, 2, 4 steps is taught; 2 is what people play with."""
 
+    begin_drop: float = 0.25
+    """Share of the windows whose first frame gets no picture at all, only noise and words, where there are words."""
+
+    spoken_frames: int = 4
+    """Frames after new words in which they take effect. They are few, and all that teaches a world to listen."""
+
+    spoken_blank: float = 0.7
+    """Share of those frames that are nothing but noise: what shows through it needs no words to be seen."""
+
     cut_share: float = 0.0
     """Share of the steps that show only the middle of the frames, wider or taller than they are."""
 
@@ -101,6 +110,9 @@ class Lesson:
     age: Tensor
     """(b, t) frames since the last real one in the past that is shown."""
 
+    spoken: Tensor
+    """(b, t) bool: whether new words take effect in a frame."""
+
     data: Latents
     """The recording, as much of its frames as is shown."""
 
@@ -141,7 +153,15 @@ class Forcing:
             target = self.bootstrap_target(block, real, big, count)
         if block.words and share >= self.config.guided_from:
             block, target = self.guide(block, target, big)
-        return Lesson(rows=rows, block=block, target=target, real=real, data=self.data, age=past.age)
+        return Lesson(
+            rows=rows,
+            block=block,
+            target=target,
+            real=real,
+            age=past.age,
+            spoken=self.spoken(rows),
+            data=self.data,
+        )
 
     def _cut(self) -> Latents:
         """The recording, now and then as a smaller window shows it: half to all of the rows and columns."""
@@ -189,14 +209,15 @@ class Forcing:
         """A block in which every frame has a level of its own, all in the finest schedule, and the right answers."""
         data, rows = self.data, past.rows
         real = Clean(video=data.z[rows].float(), sound=None if data.sound is None else data.sound[rows].float())
-        level = self._levels(rows.shape)
-        previous, carried = self.previous(past)
+        level = self._levels(rows)
+        kept = self._kept(rows)
+        previous, carried = self.previous(past, kept)
         noised, sound = self._noised(level, real, past)
         return Block(
             noised=noised,
             previous=previous,
             carried=carried,
-            recalled=self.recalled(past),
+            recalled=self.recalled(past, kept),
             actions=data.actions[rows],
             level=level,
             step=torch.full_like(level, FINEST),
@@ -213,26 +234,44 @@ class Forcing:
         sound = self._blend(torch.where(context[..., None], past.sound[:, 1:], real.sound), level)
         return video, torch.stack([sound, past.sound[:, :-1]], 2)
 
-    def previous(self, past: Past) -> tuple[Tensor, Tensor | None]:
+    def _kept(self, rows: Tensor) -> Tensor:
+        """Which frames are shown what was before them, (b, t) bool: nearly all; of a window's first ones fewer where
+        there are words, so that they are also learnt as all that is known."""
+        drop = torch.full(rows.shape, self.config.previous_drop, device=self._device)
+        if self.data.prompt is not None:
+            drop[:, 0] = self.config.begin_drop
+        return self._uniform(rows.shape) >= drop
+
+    def spoken(self, rows: Tensor) -> Tensor:
+        """Whether new words take effect in a frame, (b, t) bool."""
+        if self.data.prompt is None:
+            return torch.zeros_like(rows, dtype=torch.bool)
+        earlier = (rows[..., None] - torch.arange(self.config.spoken_frames + 1, device=self._device)).clamp(min=0)
+        words, begun = self.data.prompt[earlier], self.data.first[earlier]
+        changed = (words[..., :-1] != words[..., 1:]) & (begun[..., :-1].cumsum(-1) == 0)
+        return changed.any(-1)
+
+    def previous(self, past: Past, kept: Tensor) -> tuple[Tensor, Tensor | None]:
         """The frame before each, and as motion carries it there, slightly noised; nothing where an episode begins,
-        and now and then elsewhere."""
+        and where it is not kept."""
         rows, before = past.rows, past.video[:, :-1]
         share = self.config.previous_noise * self._uniform(rows.shape)[..., None, None, None]
-        kept = (self._uniform(rows.shape) >= self.config.previous_drop)[..., None, None, None]
+        kept = kept[..., None, None, None]
         carried = None
         if past.carried is not None:
             there = kept & ~self.data.first[rows][..., None, None, None]
             carried = (past.carried * (1 - share) + self._normal(past.carried.shape) * share) * there
         return (before * (1 - share) + self._normal(before.shape) * share) * kept, carried
 
-    def recalled(self, past: Past) -> Tensor | None:
-        """What the album shows, slightly noised; now and then nothing. Shape (b, t, c + 1, h, w)."""
+    def recalled(self, past: Past, kept: Tensor) -> Tensor | None:
+        """What the album shows, slightly noised; now and then nothing, and where nothing is kept. Shape
+        (b, t, c + 1, h, w)."""
         if past.recalled is None:
             return None
         shown, size = past.recalled, past.rows.shape
         known = shown[:, :, -1:]
         share = self.config.previous_noise * self._uniform(size)[..., None, None, None]
-        kept = (self._uniform(size) >= self.config.recalled_drop)[..., None, None, None]
+        kept = (kept & (self._uniform(size) >= self.config.recalled_drop))[..., None, None, None]
         latents = shown[:, :, :-1] * (1 - share) + self._normal(shown[:, :, :-1].shape) * share * (known > 0)
         return torch.cat([latents, known], 2) * kept
 
@@ -310,13 +349,16 @@ class Forcing:
         sound = _reached(noised[0], first.sound, noised[1], second.sound, part.level, ahead)
         return replace(target, sound=_replaced(real.sound, sound, mask))
 
-    def _levels(self, shape: torch.Size) -> Tensor:
-        """Some nearly clean, as context; of the others some nothing but noise, and the rest anywhere."""
+    def _levels(self, rows: Tensor) -> Tensor:
+        """Some nearly clean, as context; of the others some nothing but noise, and the rest anywhere. Where words take
+        effect most are nothing but noise."""
+        shape = rows.shape
         anywhere = torch.randint(K_MAX, shape, generator=self._random, device=self._device)
         anywhere = torch.where(self._uniform(shape) < self.config.blank_share, 0, anywhere)
         dip = self._uniform(shape)
         context = CONTEXT_LEVEL - (dip > 0.7).long() - (dip > 0.9).long()
-        return torch.where(self._uniform(shape) < self.config.context_share, context, anywhere)
+        level = torch.where(self._uniform(shape) < self.config.context_share, context, anywhere)
+        return torch.where(self.spoken(rows) & (self._uniform(shape) < self.config.spoken_blank), 0, level)
 
     def _bootstrap_rows(self, share: float) -> int:
         if share < self.config.bootstrap_from:
