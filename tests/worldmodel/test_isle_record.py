@@ -15,11 +15,22 @@ torch = pytest.importorskip("torch")
 
 from inhabit.bridge.errors import WorldError  # noqa: E402
 from inhabit.worldmodel.recordings import Moment, ShardWriter, read_meta, read_shards, write_meta  # noqa: E402
+from inhabit.worldmodel.train.footage import load_footage  # noqa: E402
+from inhabit.worldmodel.train.latents import gather_latents  # noqa: E402
 from inhabit.worldmodel.worlds.isle import truth  # noqa: E402
 from inhabit.worldmodel.worlds.isle.attributes import VALUES, Attributes, is_held_out  # noqa: E402
 from inhabit.worldmodel.worlds.isle.captions import granted, parse  # noqa: E402
 from inhabit.worldmodel.worlds.isle.players import IslePlayer, Sight  # noqa: E402
-from inhabit.worldmodel.worlds.isle.record import describe, play, record_seeds, script  # noqa: E402
+from inhabit.worldmodel.worlds.isle.record import (  # noqa: E402
+    STAGES,
+    describe,
+    is_staged,
+    play,
+    play_stages,
+    record_seeds,
+    script,
+    stages,
+)  # fmt: skip
 from inhabit.worldmodel.worlds.record import RecordConfig  # noqa: E402
 
 
@@ -38,9 +49,9 @@ class Count:
 def folder(tmp_path_factory) -> Path:
     threads = torch.get_num_threads()
     folder = tmp_path_factory.mktemp("isle")
-    config = RecordConfig(source="isle", frames=700, folder=folder, workers=1, width=32, height=32)
+    config = RecordConfig(source="isle", frames=1100, folder=folder, workers=1, width=32, height=32)
     meta = write_meta(folder, describe(config))
-    record_seeds(config, meta, "shard-0", range(100), Count(), threading.Event())
+    record_seeds(config, meta, "shard-0", range(14, 100), Count(), threading.Event())
     torch.set_num_threads(threads)
     return folder
 
@@ -50,7 +61,7 @@ def test_a_recording_holds_words_events_and_poses(folder):
     assert meta.variables == truth.VARIABLES
     assert (meta.source, meta.world.rate_hz, meta.world.sound_rate_hz) == ("isle", 16.0, 16_000)
     (shard,) = read_shards(folder)
-    assert 700 <= len(shard) < 710
+    assert 1100 <= len(shard) < 1110
     starts = np.flatnonzero(shard.first)
     assert set(starts) <= set(shard.text_frame.tolist())
     assert all(parse(text) for text in shard.text)
@@ -70,16 +81,19 @@ def test_the_first_text_says_everything(folder):
     empty = Attributes(**nothing, creatures=0)
     for start in np.flatnonzero(shard.first):
         text = shard.text[shard.text_frame.tolist().index(start)]
-        said, true = granted(empty, parse(text)), script(int(shard.seeds[start])).attributes[0]
+        seed = int(shard.seeds[start])
+        if start and shard.seeds[start - 1] == seed:
+            continue  # a later stage
+        said, true = granted(empty, parse(text)), (stages if is_staged(seed) else script)(seed).attributes[0]
         same = [name for name in VALUES if not name.endswith("_colour") or true.count(name[:-7])]
         assert [getattr(said, name) for name in same] == [getattr(true, name) for name in same]
 
 
 def test_some_seeds_keep_their_events(folder):
     (whole,) = read_shards(folder)
-    (part,) = read_shards(folder, seeds=range(1, 2))
-    offset = int(np.flatnonzero(whole.seeds == 1)[0])
-    assert len(part) == int((whole.seeds == 1).sum())
+    (part,) = read_shards(folder, seeds=range(15, 16))
+    offset = int(np.flatnonzero(whole.seeds == 15)[0])
+    assert len(part) == int((whole.seeds == 15).sum())
     assert [part.happened(row) for row in range(len(part))] == [
         whole.happened(offset + row) for row in range(len(part))
     ]
@@ -111,6 +125,40 @@ def test_words_change_in_most_episodes_and_are_never_held_out():
                for one in scripts for before, after in pairwise(map(asdict, one.attributes))]  # fmt: skip
     assert 0.15 < np.mean(np.array(changes) > 4) < 0.45  # another island altogether
     assert all(256 <= one.length <= 512 for one in scripts)
+
+
+def test_stages_are_one_walk_under_other_words():
+    seeds = [0, 1]
+    assert all(is_staged(seed) for seed in seeds)
+    for _, beat in zip(range(40), play_stages(seeds, width=32, height=32)):
+        poses = np.asarray(truth.poses(beat.state)).reshape(len(beat.rows) // STAGES, STAGES, -1)
+        assert np.ptp(poses, axis=1).max() == 0
+        if beat.texts[0]:
+            texts = beat.texts
+    assert texts == [text for seed in seeds for text in stages(seed).texts]
+    pictures = beat.picture.pixels.numpy().astype(int).reshape(len(seeds), STAGES, -1)
+    assert np.abs(np.diff(pictures, axis=1)).mean((0, 2)).min() > 4  # every stage looks otherwise
+    assert not any(is_held_out(attributes) for seed in range(30) for attributes in stages(seed).attributes)
+
+
+def test_stages_are_found_again_and_words_can_be_said_at_any_frame(folder, tmp_path):
+    footage = load_footage(folder)
+    following = footage.next_stage
+    assert following is not None
+    (rows,) = np.nonzero(following >= 0)
+    assert 0.3 < len(rows) / len(footage) <= 0.75
+    assert footage.pose is not None
+    assert footage.text_of is not None
+    assert np.allclose(footage.pose[rows], footage.pose[following[rows]], atol=1e-3)
+    assert (footage.text_of[rows] != footage.text_of[following[rows]]).all()
+    data = gather_latents(footage, torch.zeros(len(footage), 4, 4, 4), torch.device("cpu"))
+    walk = torch.arange(20)[None] + 5
+    now = torch.zeros(1, 20, dtype=torch.bool)
+    now[0, [3, 7, 8, 9, 12]] = True
+    spoken, told = data.speak(walk, now)
+    length = int(following[0])
+    assert told[0].nonzero()[:, 0].tolist() == [3, 7, 8]  # there are STAGES - 1 next words
+    assert ((spoken - walk)[0] // length).tolist() == [0] * 3 + [1] * 4 + [2] + [3] * 12
 
 
 def test_a_source_with_a_prompt_begins_with_it():

@@ -202,9 +202,10 @@ def test_frames_in_which_words_take_effect_are_made_from_nothing(speaking_pack):
     words[20:60], words[120:] = 1, 1  # new words at 20 and 120; at 60 and 150 an episode begins, or nothing is new
     trainer.forcing.data = replace(data, prompt=words, first=torch.isin(torch.arange(200), torch.tensor([0, 60, 150])))
     rows = torch.stack([torch.arange(16, 32), torch.arange(56, 72), torch.arange(116, 132), torch.arange(146, 162)])
-    spoken = trainer.forcing.spoken(rows)
+    past = trainer.forcing.real_past(rows)
+    spoken = trainer.forcing.spoken(past)
     assert rows[spoken].tolist() == [20, 21, 22, 23, 120, 121, 122, 123]
-    block, _ = trainer.forcing.noise(trainer.forcing.real_past(rows))
+    block, _ = trainer.forcing.noise(past)
     assert (block.level[spoken] == 0).all()
     assert (block.level[~spoken] > 0).any()
 

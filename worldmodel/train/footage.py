@@ -74,6 +74,24 @@ class Footage:
         """The row before each within its episode, or the row itself where it is the first."""
         return np.where(self.first[rows], rows, rows - 1)
 
+    @cached_property
+    def next_stage(self) -> np.ndarray | None:
+        """(n,) int64: for each row the one of the same moment after the next words, -1 where none was recorded; None
+        where there is none at all.
+
+        A recording can play a seed in stages: the same walk in episodes that follow each other, each as it looks after
+        the next words (`inhabit record isle` does).
+        """
+        if self.text_of is None or self.pose is None:
+            return None
+        following = np.full(len(self), -1)
+        begins = np.append(np.flatnonzero(self.first), len(self))
+        for begin, middle, end in zip(begins, begins[1:], begins[2:], strict=False):
+            alike = self.seeds[begin] == self.seeds[middle] and end - middle == middle - begin
+            if alike and np.allclose(self.pose[begin:middle], self.pose[middle:end], atol=1e-3):
+                following[begin:middle] = np.arange(middle, end)
+        return following if (following >= 0).any() else None
+
     def windows(self, length: int, *, held_out: bool, stride: int = 1) -> np.ndarray:
         """Starts of all runs of `length` rows that lie within one episode."""
         starts = np.arange(0, max(0, len(self) - length + 1), stride)

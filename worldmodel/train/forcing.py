@@ -60,6 +60,9 @@ class ForcingConfig:
     spoken_blank: float = 0.7
     """Share of those frames that are nothing but noise: what shows through it needs no words to be seen."""
 
+    told_share: float = 0.06
+    """Share of the frames at which the next words are said, in recordings that show what comes of them."""
+
     cut_share: float = 0.0
     """Share of the steps that show only the middle of the frames, wider or taller than they are."""
 
@@ -159,7 +162,7 @@ class Forcing:
             target=target,
             real=real,
             age=past.age,
-            spoken=self.spoken(rows),
+            spoken=self.spoken(past),
             data=self.data,
         )
 
@@ -187,11 +190,13 @@ class Forcing:
         return self.real_past(self.draw_rows())
 
     def real_past(self, rows: Tensor) -> Past:
-        """The past as it was."""
-        data = self.data
+        """The past as it was, but for words that are said now and then."""
+        data, walk = self.data, rows
         head = rows[:, :1]
         before = (head - 1).clamp(min=0)
         inside = ~data.first[head]
+        rows, told = data.speak(walk, (self._uniform(walk.shape) < self.config.told_share) & ~data.first[walk])
+        until = torch.cat([head, rows[:, :-1] + 1], 1)  # each moment as it would have been without new words
         video = torch.cat([data.z[before].float() * inside[..., None, None, None], data.z[rows].float()], 1)
         sound = None
         if data.sound is not None:
@@ -199,17 +204,18 @@ class Forcing:
         return Past(
             rows=rows,
             video=video,
-            carried=None if data.carried is None else data.carried[rows].float(),
-            recalled=None if data.recalled is None else data.recalled[rows].float(),
+            carried=None if data.carried is None else data.carried[until].float(),
+            recalled=None if data.recalled is None else data.recalled[walk].float(),  # old pictures look as they did
             sound=sound,
             age=torch.zeros_like(rows),
+            told=told,
         )
 
     def noise(self, past: Past) -> tuple[Block, Clean]:
         """A block in which every frame has a level of its own, all in the finest schedule, and the right answers."""
         data, rows = self.data, past.rows
         real = Clean(video=data.z[rows].float(), sound=None if data.sound is None else data.sound[rows].float())
-        level = self._levels(rows)
+        level = self._levels(past)
         kept = self._kept(rows)
         previous, carried = self.previous(past, kept)
         noised, sound = self._noised(level, real, past)
@@ -242,14 +248,15 @@ class Forcing:
             drop[:, 0] = self.config.begin_drop
         return self._uniform(rows.shape) >= drop
 
-    def spoken(self, rows: Tensor) -> Tensor:
-        """Whether new words take effect in a frame, (b, t) bool."""
+    def spoken(self, past: Past) -> Tensor:
+        """Whether new words take effect in a frame, (b, t) bool: at once, or as the recording shows it."""
+        rows = past.rows
         if self.data.prompt is None:
             return torch.zeros_like(rows, dtype=torch.bool)
         earlier = (rows[..., None] - torch.arange(self.config.spoken_frames + 1, device=self._device)).clamp(min=0)
         words, begun = self.data.prompt[earlier], self.data.first[earlier]
         changed = (words[..., :-1] != words[..., 1:]) & (begun[..., :-1].cumsum(-1) == 0)
-        return changed.any(-1)
+        return changed.any(-1) | past.told
 
     def previous(self, past: Past, kept: Tensor) -> tuple[Tensor, Tensor | None]:
         """The frame before each, and as motion carries it there, slightly noised; nothing where an episode begins,
@@ -349,16 +356,16 @@ class Forcing:
         sound = _reached(noised[0], first.sound, noised[1], second.sound, part.level, ahead)
         return replace(target, sound=_replaced(real.sound, sound, mask))
 
-    def _levels(self, rows: Tensor) -> Tensor:
+    def _levels(self, past: Past) -> Tensor:
         """Some nearly clean, as context; of the others some nothing but noise, and the rest anywhere. Where words take
         effect most are nothing but noise."""
-        shape = rows.shape
+        shape = past.rows.shape
         anywhere = torch.randint(K_MAX, shape, generator=self._random, device=self._device)
         anywhere = torch.where(self._uniform(shape) < self.config.blank_share, 0, anywhere)
         dip = self._uniform(shape)
         context = CONTEXT_LEVEL - (dip > 0.7).long() - (dip > 0.9).long()
         level = torch.where(self._uniform(shape) < self.config.context_share, context, anywhere)
-        return torch.where(self.spoken(rows) & (self._uniform(shape) < self.config.spoken_blank), 0, level)
+        return torch.where(self.spoken(past) & (self._uniform(shape) < self.config.spoken_blank), 0, level)
 
     def _bootstrap_rows(self, share: float) -> int:
         if share < self.config.bootstrap_from:

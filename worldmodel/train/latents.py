@@ -41,6 +41,30 @@ class Latents:
     """(n,) float32 how loud it was."""
     pose: Tensor | None = None
     """(n, 5) float32 where the eye was, where that was recorded."""
+    next_stage: Tensor | None = None
+    """(n,) int64: the row of the same moment after the next words, -1 where there is none; None in other recordings."""
+
+    def speak(self, rows: Tensor, now: Tensor) -> tuple[Tensor, Tensor]:
+        """Say the next words in mid-stream, where a recording shows what comes of them.
+
+        Args:
+            rows: (b, t) of windows.
+            now: (b, t) bool: when to say them.
+
+        Returns:
+            (b, t) rows of the same moments after the words that were said until then, and whether any were said there.
+        """
+        if self.next_stage is None:
+            return rows, torch.zeros_like(now)
+        spoken, told, shift = [], [], torch.zeros_like(rows[:, 0])
+        for row, say in zip(rows.unbind(1), now.unbind(1), strict=True):
+            here = row + shift
+            ahead = self.next_stage[here]
+            say = say & (ahead >= 0)
+            shift = torch.where(say, ahead - row, shift)
+            spoken.append(row + shift)
+            told.append(say)
+        return torch.stack(spoken, 1), torch.stack(told, 1)
 
     def cut(self, rows: int, columns: int) -> Latents:
         """The same with only the middle of each frame, as a smaller window shows it. Nothing is copied."""
@@ -92,6 +116,7 @@ def gather_latents(
         sound=None if sound is None else sound.to(device),
         loudness=None if loudness is None else column(loudness),
         pose=None if footage.pose is None else torch.from_numpy(footage.pose).to(device),
+        next_stage=None if footage.next_stage is None else torch.from_numpy(footage.next_stage).to(device),
     )
 
 

@@ -40,6 +40,9 @@ class RehearsalConfig:
     context: int = 8
     """Real frames that each begins with."""
 
+    spoken_share: float = 0.06
+    """Share of the frames after that at which the next words are said, in recordings that show what comes of them."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Past:
@@ -62,6 +65,9 @@ class Past:
 
     age: Tensor
     """(b, t) int64 frames since the last real one; 0 where it is real."""
+
+    told: Tensor
+    """(b, t) bool: whether words were said at a frame that the recording says elsewhere."""
 
 
 class Rehearsal:
@@ -98,7 +104,10 @@ class Rehearsal:
         device = self._starts.device
         chosen = torch.randint(len(self._starts), (config.sessions,), generator=self._random, device=device)
         rows = self._starts[chosen][:, None] + torch.arange(self._frames, device=device)
-        play = self._real(rows)
+        now = torch.rand(rows.shape, generator=self._random, device=device) < config.spoken_share
+        now[:, : config.context] = False
+        rows, told = data.speak(rows, now)
+        play = self._real(rows, told)
         key = torch.arange(config.sessions, device=device) + self._played * config.sessions
         said, begin = self._said(rows, config.context - 1), rows[:, : config.context]
         state = engine.begin(
@@ -150,9 +159,10 @@ class Rehearsal:
             recalled=None if has.recalled is None else gather("recalled"),
             sound=None if has.sound is None else gather("sound", before=1),
             age=gather("age"),
+            told=gather("told"),
         )
 
-    def _real(self, rows: Tensor) -> Past:
+    def _real(self, rows: Tensor, told: Tensor) -> Past:
         """A play before anything of it is dreamt; video and sound without the frame before."""
         data = self.data
         age = (torch.arange(self._frames, device=rows.device) - (self.config.context - 1)).clamp(min=0)
@@ -163,6 +173,7 @@ class Rehearsal:
             recalled=None if data.recalled is None else data.recalled[rows],
             sound=None if data.sound is None else data.sound[rows],
             age=age.expand(len(rows), -1),
+            told=told,
         )
 
     def _said(self, rows: Tensor, index: int) -> list[str]:

@@ -2,12 +2,16 @@
 
 The first text of an episode is complete: a landmark or creature that it does not name is not there. Later texts name
 what changed, or say everything anew; each holds from the row that it is written at.
+
+Most islands are played in stages: as several episodes of one seed that follow each other, the same walk every time, as
+it looks after the first words, after the second, and so on. Whoever learns from them can say the next words at any frame.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
@@ -20,7 +24,7 @@ from inhabit.worldmodel.worlds.isle.attributes import LANDMARKS, SCENE, Attribut
 from inhabit.worldmodel.worlds.isle.captions import caption, granted, parse
 from inhabit.worldmodel.worlds.isle.players import IslePlayer, sights
 from inhabit.worldmodel.worlds.isle.render import Picture, render
-from inhabit.worldmodel.worlds.isle.scene import State, create, join, pick, with_attributes
+from inhabit.worldmodel.worlds.isle.scene import State, create, join, pick, replaced, with_attributes
 from inhabit.worldmodel.worlds.isle.sound import sound
 from inhabit.worldmodel.worlds.isle.world import LICENCE, IsleConfig, info
 
@@ -32,6 +36,12 @@ CHANGING_SHARE = 0.9
 """Share of the episodes in which the words change."""
 ANEW_SHARE = 0.3
 """Share of the changes that ask for another island altogether, with nothing of the old one but its places."""
+STAGES = 4
+"""Episodes of an island that is played in stages."""
+STAGE_FRAMES = (64, 128)
+STAGED_OF_THREE = 2
+"""Of three times SEEDS_ALIKE seeds, so many times are played in stages."""
+SEEDS_ALIKE = 8
 ISLANDS = {"cpu": 8, "cuda": 64}
 """Islands that are played at once."""
 
@@ -43,7 +53,7 @@ class Words:
     attributes: tuple[Attributes, ...]
     texts: tuple[str, ...]
     frames: tuple[int, ...]
-    """The frame from which each holds; the first is 0."""
+    """The frame from which each holds; the first is 0. In stages each holds for a whole episode, from 0."""
     length: int
     """Frames of the episode."""
     avatars: int
@@ -73,26 +83,13 @@ def script(seed: int, prompt: str = "") -> Words:
         prompt: what every episode shall begin with; the rest of it stays random.
     """
     rng = np.random.default_rng([seed, 11])
-    wish = parse(prompt)
-    now = sample(rng)
-    for _ in range(1000 if prompt else 0):
-        now = granted(sample(rng), wish)
-        if not is_held_out(now):
-            break
-    if is_held_out(now):
-        raise WorldError(
-            f"Expected a prompt that recordings may show, got the held-out {prompt!r}; change one attribute"
-        )
+    now = _first(rng, prompt)
     length = int(rng.integers(EPISODE_FRAMES[0], EPISODE_FRAMES[1] + 1))
     attributes, texts, frames = [now], [complete(now, rng)], [0]
     changes = rng.random() < CHANGING_SHARE
     at = int(rng.integers(*CHANGE_FRAMES))
     while changes and at < length - 16:
-        if rng.random() < ANEW_SHARE:
-            now, said = _anew(now, rng)
-        else:
-            now, names = vary(now, rng)
-            said = caption(now, rng, only=names) if rng.random() < 0.65 else complete(now, rng, absent=names)
+        now, said = _changed(now, rng)
         attributes.append(now)
         texts.append(said)
         frames.append(at)
@@ -106,11 +103,52 @@ def script(seed: int, prompt: str = "") -> Words:
     )
 
 
-def _anew(before: Attributes, rng: np.random.Generator) -> tuple[Attributes, str]:
-    """Another island, and a complete caption of it that also names the landmarks that are to go."""
+def stages(seed: int, prompt: str = "") -> Words:
+    """Likewise for an island that is played in stages."""
+    rng = np.random.default_rng([seed, 12])
+    now = _first(rng, prompt)
+    length = int(rng.integers(STAGE_FRAMES[0], STAGE_FRAMES[1] + 1))
+    attributes, texts = [now], [complete(now, rng)]
+    while len(texts) < STAGES:
+        now, said = _changed(now, rng)
+        attributes.append(now)
+        texts.append(said)
+    return Words(
+        attributes=tuple(attributes),
+        texts=tuple(texts),
+        frames=(0,) * STAGES,
+        length=length,
+        avatars=int(rng.choice([0, 1, 1, 2])),
+    )
+
+
+def is_staged(seed: int) -> bool:
+    """Whether an island is played in stages."""
+    return seed // SEEDS_ALIKE % 3 < STAGED_OF_THREE
+
+
+def _first(rng: np.random.Generator, prompt: str) -> Attributes:
+    wish = parse(prompt)
     now = sample(rng)
-    gone = [f"{kind}_count" for kind in LANDMARKS if before.count(kind) and not now.count(kind)]
-    return now, complete(now, rng, absent=gone)
+    for _ in range(1000 if prompt else 0):
+        now = granted(sample(rng), wish)
+        if not is_held_out(now):
+            break
+    if is_held_out(now):
+        raise WorldError(
+            f"Expected a prompt that recordings may show, got the held-out {prompt!r}; change one attribute"
+        )
+    return now
+
+
+def _changed(before: Attributes, rng: np.random.Generator) -> tuple[Attributes, str]:
+    """What is asked for next, and in which words: those that name what changes, or complete ones."""
+    if rng.random() < ANEW_SHARE:
+        now = sample(rng)
+        gone = [f"{kind}_count" for kind in LANDMARKS if before.count(kind) and not now.count(kind)]
+        return now, complete(now, rng, absent=gone)
+    now, names = vary(before, rng)
+    return now, caption(now, rng, only=names) if rng.random() < 0.65 else complete(now, rng, absent=names)
 
 
 def complete(attributes: Attributes, rng: np.random.Generator, absent: Sequence[str] = ()) -> str:
@@ -154,6 +192,65 @@ def play(
             state = motion.step(state, torch.from_numpy(actions))
 
 
+@torch.inference_mode()
+def play_stages(
+    seeds: Sequence[int], *, width: int = 128, height: int = 128, prompt: str = "", device: str = "cpu"
+) -> Iterator[Beat]:
+    """Play STAGES episodes for each seed, all at once: row STAGES * i + k is stage k of the i-th seed.
+
+    One walk leads through all stages of an island. It is made where everything stands that stands in any of them, so
+    that nobody walks through a house.
+    """
+    words = [stages(seed, prompt) for seed in seeds]
+    players = [IslePlayer(seed) for seed in seeds]
+
+    def made(seed: int, one: Words, attributes: Attributes) -> State:
+        return create([seed], [attributes], avatars=one.avatars, device=device)
+
+    lead = join([made(seed, one, _everything(one.attributes)) for seed, one in zip(seeds, words)])
+    state = join([made(seed, one, attributes) for seed, one in zip(seeds, words) for attributes in one.attributes])
+    islands, frame = list(range(len(seeds))), 0
+    actions = np.zeros((len(seeds), len(motion.ACTIONS)), np.float32)
+    while islands:
+        rows = [STAGES * island + stage for island in islands for stage in range(STAGES)]
+        state = _led(state, lead)
+        yield Beat(
+            state=state,
+            rows=tuple(rows),
+            actions=actions.repeat(STAGES, 0),
+            texts=[None if frame else words[row // STAGES].texts[row % STAGES] for row in rows],
+            picture=render(state, width, height),
+            sound=sound(state),
+        )
+        frame += 1
+        stay = [place for place, island in enumerate(islands) if frame < words[island].length]
+        if len(stay) < len(islands):
+            lead, islands = pick(lead, stay), [islands[place] for place in stay]
+            state = pick(state, [STAGES * place + stage for place in stay for stage in range(STAGES)])
+        if islands:
+            actions = np.stack([players[island].action(seen) for island, seen in zip(islands, sights(lead))])
+            lead = motion.step(lead, torch.from_numpy(actions))
+            state = motion.step(state, torch.from_numpy(actions.repeat(STAGES, 0)))
+
+
+def _everything(attributes: Sequence[Attributes]) -> Attributes:
+    """An island on which all stands that stands in any of these."""
+    most = {f"{kind}_count": max(one.count(kind) for one in attributes) for kind in LANDMARKS}
+    return replace(attributes[0], **most)  # type: ignore[arg-type]
+
+
+_LED = (
+    "place", "yaw", "gait", "aim", "player", "velocity", "look", "spin", "stride", "pressed",
+    "ball_velocity", "ball_held", "ball_age",
+)  # fmt: skip
+"""What moves."""
+
+
+def _led(state: State, lead: State) -> State:
+    """The stages with everything that moves where it is on the leading island."""
+    return replaced(state, **{name: getattr(lead, name).repeat_interleave(STAGES, 0) for name in _LED})
+
+
 def _attributes_at(words: Words, frame: int) -> Attributes:
     return words.attributes[sum(begin <= frame for begin in words.frames) - 1]
 
@@ -180,7 +277,7 @@ def record_seeds(config: Any, meta: Meta, name: str, seeds: range, played: Any, 
     while next_seed < len(seeds) and played.value < config.frames and not stop.is_set():
         mean = sum(EPISODE_FRAMES) / 2 * config.workers
         count = int(np.clip(round((config.frames - played.value) / mean), 1, ISLANDS[device]))
-        batch = [seeds[n] for n in range(next_seed, min(next_seed + count, len(seeds)))]
+        batch = _alike(seeds[next_seed : next_seed + count])
         next_seed += len(batch)
         for episode in _episodes(config, batch, device, played, stop):
             for moment in episode:
@@ -191,13 +288,20 @@ def record_seeds(config: Any, meta: Meta, name: str, seeds: range, played: Any, 
     writer.write(config.folder / f"{name}-{shard:04d}.h5")
 
 
+def _alike(seeds: Sequence[int]) -> list[int]:
+    """The first of these seeds, as many as are played in the same way and at once."""
+    alike = list(takewhile(lambda seed: is_staged(seed) == is_staged(seeds[0]), seeds))
+    return alike[: max(1, len(alike) // STAGES)] if is_staged(seeds[0]) else alike
+
+
 def _episodes(config: Any, seeds: list[int], device: str, played: Any, stop: Any) -> list[list[Moment]]:
     """Play a troupe and sort its frames by episode; an interrupted one is kept as far as it came."""
-    episodes: list[list[Moment]] = [[] for _ in seeds]
+    stages, player = (STAGES, play_stages) if is_staged(seeds[0]) else (1, play)
+    episodes: list[list[Moment]] = [[] for _ in range(len(seeds) * stages)]
     _, _, prompt = config.source.partition(":")
-    for beat in play(seeds, width=config.width, height=config.height, prompt=prompt, device=device):
+    for beat in player(seeds, width=config.width, height=config.height, prompt=prompt, device=device):
         for row, moment in zip(beat.rows, moments(beat, config.sound), strict=True):
-            episodes[row].append(replace(moment, first=not episodes[row], seed=seeds[row]))
+            episodes[row].append(replace(moment, first=not episodes[row], seed=seeds[row // stages]))
         with played.get_lock():
             played.value += len(beat.rows)
         if played.value >= config.frames or stop.is_set():
