@@ -153,7 +153,7 @@ class Engine:
         heard = self._heard(sound, b, t)
         ring = Ring.empty(config.transformer, b, tokens, self.device)
         zeros = torch.zeros_like(latents[:, :1])
-        words, said = self._read([""] * b if prompts is None else prompts)
+        said = self._read([""] * b if prompts is None else prompts)
         before = torch.cat([zeros, latents[:, :-1]], 1)
         opening = self._open(latents, before, actions, pose)
         strengths = torch.full((b,), strength, device=self.device)
@@ -166,7 +166,7 @@ class Engine:
             level=self._grid(b, t, CONTEXT_LEVEL),
             step=self._grid(b, t, _log2(K_MAX)),
             sound=self._sound_context(heard, key),
-            **self._told(words, said, strengths, t),
+            **self._told(said, strengths, t),
         )
         made = self.dynamics(block, newest=1).made
         past = slice(max(0, t - 1 - config.transformer.context), t - 1)
@@ -185,8 +185,7 @@ class Engine:
             actions=opening.recent,
             frame=torch.full((b,), t - 1, device=self.device),
             key=key,
-            words=words,
-            said=said,
+            **said,
             strength=strengths,
             sound=F.pad(heard, (0, 0, max(0, SEEN - t), 0))[:, -SEEN:],
         )
@@ -219,6 +218,7 @@ class Engine:
                 frame=whole,
                 key=whole,
                 words=torch.zeros(b, *words),
+                gist=torch.zeros(b, config.transformer.width if config.text else 0),
                 said=torch.zeros(b, text, dtype=torch.bool),
                 strength=torch.zeros(b),
                 sound=torch.zeros(b, SEEN, config.sound.latent if config.sound else 0),
@@ -232,9 +232,8 @@ class Engine:
         """
         if not self.listens:
             raise WorldError("Expected no prompt: this world was learnt without words")
-        words, said = self._read(prompts)
         strengths = state.strength if strength is None else torch.full_like(state.strength, strength)
-        return replace(state, words=words, said=said, strength=strengths)
+        return replace(state, **self._read(prompts), strength=strengths)
 
     @torch.inference_mode()
     def step(self, state: State, action: Tensor, *, steps: int = 2, donate: bool = False) -> tuple[State, Outcome]:
@@ -269,7 +268,7 @@ class Engine:
                 level=self._grid(len(state), 1, index * K_MAX // steps),
                 step=self._grid(len(state), 1, _log2(steps)),
                 sound=self._sound_input(state, prediction.sound, now, tau),
-                **self._told(state.words, state.said, state.strength, 1),
+                **self._told(_said(state), state.strength, 1),
             )
             prediction = self._predict(block, ring.past(now), pays=pays)
         heard = state.sound if prediction.sound is None else torch.cat([state.sound[:, 1:], prediction.sound], 1)
@@ -441,7 +440,7 @@ class Engine:
             level=level,
             step=step,
             sound=self._sound_pair(state, now),
-            **self._told(state.words, state.said, state.strength, 2),
+            **self._told(_said(state), state.strength, 2),
         )
         prediction = self._predict(block, state.ring.past(now), entering=hint.entering)
         made = [layer[:, :, :, :, :1] for layer in prediction.made]
@@ -496,22 +495,24 @@ class Engine:
         fresh = noise.normal(state.key, now, _FRESH_SOUND, tuple(state.sound.shape[2:]))
         return torch.stack([_mix(clean[:, 0], fresh, 1 - tau), state.sound[:, -1]], 1)[:, None]
 
-    def _read(self, prompts: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """Shapes: b prompts -> (b, space layers, 2, heads, tokens, head_width), (b, tokens)."""
+    def _read(self, prompts: Sequence[str]) -> dict[str, Tensor]:
+        """What a state holds of b prompts, by name."""
         config = self.dynamics.config
         if config.text is None:
             nothing = torch.zeros(len(prompts), 0, device=self.device)
-            return nothing, nothing.bool()
+            return {"words": nothing, "gist": nothing, "said": nothing.bool()}
         tokens = tokenise(prompts, config.text).to(self.device)
-        return self.dynamics.read(tokens).permute(2, 0, 1, 3, 4, 5), tokens.filled
+        words, gist = self.dynamics.read(tokens)
+        return {"words": words.permute(2, 0, 1, 3, 4, 5), "gist": gist, "said": tokens.filled}
 
-    def _told(self, words: Tensor, said: Tensor, strength: Tensor, frames: int) -> dict[str, Any]:
-        """What a block of so many frames is told; nothing in a world without words."""
+    def _told(self, said: dict[str, Tensor], strength: Tensor, frames: int) -> dict[str, Any]:
+        """What a block of so many frames is told, in a state's words; nothing in a world without."""
         if not self.listens:
             return {}
-        b = len(words)
+        b = len(strength)
         of_frame = torch.arange(b, device=self.device)[:, None].expand(b, frames)
-        held = Words(keys_values=words.permute(1, 2, 0, 3, 4, 5), filled=said, of_frame=of_frame)
+        keys_values = said["words"].permute(1, 2, 0, 3, 4, 5)
+        held = Words(keys_values=keys_values, gist=said["gist"], filled=said["said"], of_frame=of_frame)
         return {"words": held, "strength": strength[:, None].expand(b, frames)}
 
     def _outcome(self, state: State, prediction: Prediction) -> Outcome:
@@ -533,6 +534,10 @@ def _drawn(key: Tensor, frames: int, draw: int, shape: tuple[int, ...]) -> Tenso
     """Each session's noise of its first frames. Shapes: (b,) -> (b, frames, *shape)."""
     number = torch.arange(frames, device=key.device).repeat(len(key))
     return noise.normal(key.repeat_interleave(frames), number, draw, shape).unflatten(0, (-1, frames))
+
+
+def _said(state: State) -> dict[str, Tensor]:
+    return {"words": state.words, "gist": state.gist, "said": state.said}
 
 
 def _mix(clean: Tensor, fresh: Tensor, share: float) -> Tensor:

@@ -43,6 +43,8 @@ class State:
     """(b,) int64 where each session's noise comes from."""
     words: Tensor
     """(b, space layers, 2, heads, tokens, head_width) each prompt, read; nothing in a wordless world."""
+    gist: Tensor
+    """(b, d) what each prompt says as a whole; nothing in a wordless world."""
     said: Tensor
     """(b, tokens) bool: which of those tokens hold a word."""
     sound: Tensor

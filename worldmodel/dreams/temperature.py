@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from inhabit.bridge.errors import WorldError
 from inhabit.worldmodel.omni.dynamics import CONTEXT_LEVEL, K_MAX, Block, Dynamics, Prediction
+from inhabit.worldmodel.omni.text import Tokens
 from inhabit.worldmodel.omni.transformer import Past
 
 HOTTEST = 3.0
@@ -39,8 +40,8 @@ class Tempered(nn.Module):
     def forward(self, block: Block, past: list[Past] | None = None, *, newest: int | None = None) -> Prediction:
         return self.dynamics(self._scaled(block), past, newest=newest)
 
-    def read(self, tokens: object) -> Tensor:
-        return self.dynamics.read(tokens)  # type: ignore[arg-type]
+    def read(self, tokens: Tokens) -> tuple[Tensor, Tensor]:
+        return self.dynamics.read(tokens)
 
     def expected_reward(self, logits: Tensor) -> Tensor:
         return self.dynamics.expected_reward(logits)

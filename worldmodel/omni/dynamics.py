@@ -192,6 +192,9 @@ class Dynamics(nn.Module):
         self.step_in = nn.Embedding(K_MAX.bit_length(), width)
         if config.text:
             self.text = TextEncoder(config.text, width)
+            self.gist_in = nn.Linear(width, width)
+            nn.init.zeros_(self.gist_in.weight)
+            nn.init.zeros_(self.gist_in.bias)
             self.strength_in = nn.Linear(1, width)
         if config.sound:
             self.sound_in = nn.Linear(2 * config.sound.latent, width)
@@ -231,9 +234,15 @@ class Dynamics(nn.Module):
                 made=made,
             )
 
-    def read(self, tokens: Tokens) -> Tensor:
-        """Read prompts, once for as long as they hold. Shape: (space layers, 2, p, heads, tokens, head_width)."""
-        return self.transformer.read(self.text(tokens))
+    def read(self, tokens: Tokens) -> tuple[Tensor, Tensor]:
+        """Read prompts, once for as long as they hold.
+
+        Shapes: (space layers, 2, p, heads, tokens, head_width) for attention, and (p, d), their gist.
+        """
+        text = self.text(tokens)
+        words = tokens.filled[..., None].to(text.dtype)
+        mean = (text * words).sum(1) / words.sum(1).clamp(min=1)
+        return self.transformer.read(text), self.gist_in(mean)
 
     def expected_reward(self, logits: Tensor) -> Tensor:
         """Shapes: (..., REWARD_BINS) -> (...)."""
@@ -244,8 +253,10 @@ class Dynamics(nn.Module):
         level = (self.level_in(block.level) + self.step_in(block.step))[:, :, None]
         if block.strength is not None:
             level = level + self.strength_in(block.strength[..., None])[:, :, None]
+        if block.words is not None:
+            level = level + block.words.gist[block.words.of_frame][:, :, None]
         video = self.video_in(patched(seen, self.config.patch))
-        # the action also goes straight into every video token: a small network must not have to look for it
+        # action and gist also go straight into every video token: a small network must not have to look for them
         video = video + action + level + self.kinds[2]
         notes = self.kinds[3:].expand(*level.shape[:2], -1, -1)  # registers and the agent token
         heard = []

@@ -78,6 +78,9 @@ class Words:
     keys_values: Tensor
     """(space layers, 2, p, heads, tokens, head_width)."""
 
+    gist: Tensor
+    """(p, d) what each prompt says as a whole."""
+
     filled: Tensor
     """(p, tokens) bool."""
 

@@ -43,7 +43,7 @@ class DynamicsTraining:
     """Peak learning rate of Muon, which learns those."""
 
     warmup: int = 200
-    """Steps to the peak, also after a resume (the optimiser's state is not kept)."""
+    """Steps to the peak; a third as many after a resume, whose optimiser has yet to learn how large gradients are."""
 
     decay_from: float = 0.6
     """Share of the budget after which the learning rate falls; 1 keeps it up for a later session."""

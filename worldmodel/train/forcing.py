@@ -43,7 +43,7 @@ class ForcingConfig:
     """Share of the frames to which the album shows nothing."""
 
     bootstrap_from: float = 0.1
-    """Share of the budget before big steps are taught; 0 when resuming."""
+    """Share of the budget before big steps are taught; 0 for a settled network."""
 
     bootstrap_rows: tuple[float, float] = (0.25, 0.4)
     """Share of the rows that teach big steps: at first, and in the last third."""
@@ -60,7 +60,7 @@ class ForcingConfig:
     spoken_blank: float = 0.7
     """Share of those frames that are nothing but noise: what shows through it needs no words to be seen."""
 
-    told_share: float = 0.06
+    told_share: float = 0.1
     """Share of the frames at which the next words are said, in recordings that show what comes of them."""
 
     cut_share: float = 0.0
@@ -73,12 +73,12 @@ class ForcingConfig:
     """Share of the rows that teach what it is to follow a prompt more strongly, of those whose frames have one."""
 
     guided_from: float = 0.3
-    """Share of the budget before that begins; 0 when resuming."""
+    """Share of the budget before that begins; 0 for a settled network."""
 
     strongest: float = 2.0
     """Prompt strengths from 0 to this are taught."""
 
-    def resumed(self) -> ForcingConfig:
+    def settled(self) -> ForcingConfig:
         """The same for a network that knows the beginnings already."""
         return replace(self, bootstrap_from=0.0, guided_from=0.0)
 
@@ -291,7 +291,8 @@ class Forcing:
         used, of_frame = torch.where(silent, nothing, self.data.prompt[rows]).unique(return_inverse=True)
         used = torch.cat([used, used.new_tensor([nothing])])  # the last one is "nothing", for guide()
         tokens = Tokens(triples=self.data.prompts.triples[used], filled=self.data.prompts.filled[used])
-        words = Words(keys_values=self.network.read(tokens), filled=tokens.filled, of_frame=of_frame)
+        keys_values, gist = self.network.read(tokens)
+        words = Words(keys_values=keys_values, gist=gist, filled=tokens.filled, of_frame=of_frame)
         return replace(block, words=words, strength=torch.zeros(rows.shape, device=self._device))
 
     @torch.no_grad()

@@ -44,6 +44,8 @@ from inhabit.worldmodel.train.sound import SoundTraining, encode_track, train_so
 from inhabit.worldmodel.train.soundtrack import load_soundtrack
 
 CHECK_EVERY_SAVES = 4
+SETTLED_STEPS = 6000
+"""Steps after which a dynamics knows the beginnings, and goes on with all that is taught later."""
 CODEC_TRIES = 3
 
 
@@ -206,7 +208,8 @@ class Learner:
         """Train the dynamics for what is left of the session."""
         network = Dynamics(self.preset.dynamics)
         resumed = self.run.resume("dynamics-network", network) or self.run.resume("dynamics-average", network)
-        trainer = self._trainer(network, world, resumed=resumed)
+        settled = resumed and self.run.progress.dynamics_steps >= SETTLED_STEPS
+        trainer = self._trainer(network, world, resumed=resumed, settled=settled)
         if resumed:
             self.run.resume("dynamics-average", trainer.average.network)
         budget = Budget(seconds=self.budget.left_s)
@@ -323,12 +326,13 @@ class Learner:
         self.run.progress.codec_minutes += budget.elapsed_s / 60
         return trained
 
-    def _trainer(self, network: Dynamics, world: Material, *, resumed: bool) -> DynamicsTrainer:
+    def _trainer(self, network: Dynamics, world: Material, *, resumed: bool, settled: bool) -> DynamicsTrainer:
         training = self.preset.dynamics_training
         forcing = training.forcing
         training = replace(
             training,
-            forcing=replace(forcing.resumed() if resumed else forcing, cut_share=self.config.cut_share),
+            forcing=replace(forcing.settled() if settled else forcing, cut_share=self.config.cut_share),
+            warmup=training.warmup // 3 if resumed else training.warmup,
             decay_from=training.decay_from if self.config.final else 1.0,
         )
         starts = self.footage.training_windows(training.window)
@@ -348,7 +352,7 @@ class Learner:
             sound=world.heard,
             loudness=self.track.loudness if self.track else None,
         )
-        rehearsal = self._rehearsal(data, training, resumed=resumed)
+        rehearsal = self._rehearsal(data, training, settled=settled)
         looks = Looks(world.autoencoder, world.detector) if world.detector else None
         return DynamicsTrainer(
             network,
@@ -362,13 +366,13 @@ class Learner:
             seed=self.run.progress.dynamics_steps,
         )
 
-    def _rehearsal(self, data: Latents, training: DynamicsTraining, *, resumed: bool) -> Rehearsal | None:
+    def _rehearsal(self, data: Latents, training: DynamicsTraining, *, settled: bool) -> Rehearsal | None:
         """What plays on from real moments; None where no episode is long enough."""
         config, frames = training.rehearsal, training.window * 3 // 2
         starts = self.footage.windows(frames, held_out=False)
         if not len(starts):
             return None
-        config = replace(config, begin_at=0.0) if resumed else config
+        config = replace(config, begin_at=0.0) if settled else config
         places, texts = torch.from_numpy(starts).to(self.device), self.footage.texts
         return Rehearsal(data, places, config, frames=frames, texts=texts, seed=self.run.progress.dynamics_steps)
 

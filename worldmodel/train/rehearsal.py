@@ -26,7 +26,7 @@ class RehearsalConfig:
     """Share of the steps that learn from rehearsed pasts."""
 
     begin_at: float = 0.3
-    """Share of the budget before that begins; 0 when resuming."""
+    """Share of the budget before that begins; 0 for a settled network."""
 
     every_steps: int = 100
     """Steps between two rehearsals."""

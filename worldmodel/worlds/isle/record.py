@@ -4,7 +4,7 @@ The first text of an episode is complete: a landmark or creature that it does no
 what changed, or say everything anew; each holds from the row that it is written at.
 
 Most islands are played in stages: as several episodes of one seed that follow each other, the same walk every time, as
-it looks after the first words, after the second, and so on. Whoever learns from them can say the next words at any frame.
+it looks after the first words, after the second, and so on. Who learns from them can say the next words at any frame.
 """
 
 from __future__ import annotations
