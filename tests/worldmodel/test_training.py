@@ -26,6 +26,7 @@ from inhabit.worldmodel.omni.dynamics import (
     two_hot,
 )
 from inhabit.worldmodel.omni.motion import place_of
+from inhabit.worldmodel.pack import save_pack
 from inhabit.worldmodel.recordings import Recorder
 from inhabit.worldmodel.train.autoencoder import AutoencoderTraining, train_autoencoder
 from inhabit.worldmodel.train.crew import crew_size
@@ -35,6 +36,7 @@ from inhabit.worldmodel.train.forcing import FINEST, ForcingConfig
 from inhabit.worldmodel.train.latents import Latents, object_cells
 from inhabit.worldmodel.train.presets import preset_for
 from inhabit.worldmodel.train.rehearsal import Rehearsal, RehearsalConfig
+from inhabit.worldmodel.train.run import Run
 from inhabit.worldmodel.train.schedule import TRIAL_STEPS, Average, Budget, Threads, learning_rate
 
 
@@ -130,6 +132,32 @@ def test_a_crew_shares_windows_evenly(monkeypatch):
     monkeypatch.setattr("os.cpu_count", lambda: 6)
     assert [crew_size(torch.device("cpu"), batch) for batch in (1, 3, 4, 8, 7)] == [1, 3, 4, 4, 1]
     assert crew_size(torch.device("cuda"), 64) == 1
+
+
+def test_a_training_cannot_run_away(small_pack):
+    """However large its convolutions' numbers have become, the action is still heard and the picture still painted."""
+    torch.manual_seed(0)
+    network = Dynamics(replace(small_pack.file.dynamics, normed=True)).eval()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.1)
+        for layer in (network.stem.join, network.detail.join, network.detail.first.outer, network.video_in):
+            layer.weight.mul_(1000)
+    trainer = trainer_of(small_pack, network)
+    block, _ = trainer.forcing.noise(trainer.forcing.real_past(trainer.forcing.draw_rows()))
+    with torch.no_grad():
+        heard = [network(replace(block, actions=torch.full_like(block.actions, told))).clean for told in (-1.0, 1.0)]
+    assert float((heard[0] - heard[1]).abs().mean()) > 0.01
+    assert float((heard[0] - block.carried).abs().mean()) < 10
+
+
+def test_an_older_pack_goes_on_as_the_kind_that_it_is(small_pack, tmp_path):
+    run = Run(tmp_path / "pack", preset="tiny", recording="test")
+    assert run.normed() is None
+    save_pack(small_pack, tmp_path / "pack")
+    assert run.normed() is False
+    run.keep("dynamics-network", Dynamics(replace(small_pack.file.dynamics, normed=True)))
+    assert run.normed() is True
 
 
 def test_half_steps_of_a_perfect_network_lead_to_the_clean_frame(small_pack):

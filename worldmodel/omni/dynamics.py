@@ -17,7 +17,7 @@ from inhabit.worldmodel.omni.autoencoder import Block as ConvBlock
 from inhabit.worldmodel.omni.motion import MotionConfig, place_of
 from inhabit.worldmodel.omni.sound import SoundConfig
 from inhabit.worldmodel.omni.text import TextConfig, TextEncoder, Tokens
-from inhabit.worldmodel.omni.transformer import Past, Transformer, TransformerConfig, Words, space_angles
+from inhabit.worldmodel.omni.transformer import Norm, Past, Transformer, TransformerConfig, Words, space_angles
 
 K_MAX = 8
 """The finest schedule that is trained; tau lives on multiples of 1/K_MAX."""
@@ -50,6 +50,10 @@ class DynamicsConfig:
 
     keeps: bool = False
     """Whether a place stays exactly what was there, was carried there, or is remembered, where painting pays little."""
+
+    normed: bool = False
+    """Whether the convolutions and what they hand to the transformer are kept at one scale. Without that a training can
+    run away, until nothing but the largest numbers is heard; older packs are without."""
 
     recall: RecallConfig | None = None
     """How pictures of the same place are turned to where one looks; None for a world that remembers only its ring."""
@@ -187,6 +191,7 @@ class Dynamics(nn.Module):
         width = config.transformer.width
         self.stem = Stem(config)
         self.video_in = nn.Linear(config.detail_width * config.patch**2, width)
+        self.video_norm = Norm(width) if config.normed else nn.Identity()
         self.action_in = nn.Linear(config.actions, width)
         self.level_in = nn.Embedding(K_MAX + 1, width)
         self.step_in = nn.Embedding(K_MAX.bit_length(), width)
@@ -255,7 +260,7 @@ class Dynamics(nn.Module):
             level = level + self.strength_in(block.strength[..., None])[:, :, None]
         if block.words is not None:
             level = level + block.words.gist[block.words.of_frame][:, :, None]
-        video = self.video_in(patched(seen, self.config.patch))
+        video = self.video_norm(self.video_in(patched(seen, self.config.patch)))
         # action and gist also go straight into every video token: a small network must not have to look for them
         video = video + action + level + self.kinds[2]
         notes = self.kinds[3:].expand(*level.shape[:2], -1, -1)  # registers and the agent token
@@ -277,6 +282,27 @@ class Dynamics(nn.Module):
         return space_angles(place[0], place[1], self.config.transformer)
 
 
+class NormedBlock(nn.Module):
+    """A residual block that starts as the identity and does not care how large its input is."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.norm = ChannelNorm(width)
+        self.inner = nn.Conv2d(width, width, 3, padding=1)
+        self.outer = nn.Conv2d(width, width, 3, padding=1)
+        nn.init.zeros_(self.outer.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.outer(nn.functional.silu(self.inner(self.norm(x))))
+
+
+class ChannelNorm(Norm):
+    """RMSNorm over the channels of each place, (n, c, h, w)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.movedim(1, -1)).movedim(-1, 1)
+
+
 class Stem(nn.Module):
     """Read the noised frame and the frame before it latent by latent, before whole patches become tokens."""
 
@@ -286,7 +312,9 @@ class Stem(nn.Module):
         known = 2 + (config.recall is not None)
         self.grid = config.grid
         self.join = nn.Conv2d(pictures * config.latent_channels + known, width, 3, padding=1)
-        self.blocks = nn.Sequential(*(ConvBlock(width) for _ in range(config.detail_blocks[0])))
+        residual = NormedBlock if config.normed else ConvBlock
+        self.blocks = nn.Sequential(*(residual(width) for _ in range(config.detail_blocks[0])))
+        self.norm = ChannelNorm(width) if config.normed else nn.Identity()
 
     def forward(self, block: Block) -> Tensor:
         """Shape: (b, t, detail_width, h, w)."""
@@ -296,7 +324,7 @@ class Stem(nn.Module):
         pictures = [picture for picture in pictures if picture is not None]
         place = place_of(block.noised, self.grid).expand(*shape, -1, -1, -1)
         both = torch.cat([*pictures, place], dim=2).flatten(0, 1).contiguous(memory_format=torch.channels_last)
-        return self.blocks(self.join(both)).unflatten(0, shape)
+        return self.norm(self.blocks(self.join(both))).unflatten(0, shape)
 
 
 class Detail(nn.Module):
@@ -313,7 +341,10 @@ class Detail(nn.Module):
         width, channels = config.detail_width, config.latent_channels
         self.keeps = config.keeps
         self.join = nn.Conv2d(DETAIL_NOTES + width, width, 3, padding=1)
-        self.first = ConvBlock(width)
+        residual = NormedBlock if config.normed else ConvBlock
+        self.first = residual(width)
+        self.begin_norm = ChannelNorm(width) if config.normed else nn.Identity()
+        self.norm = ChannelNorm(width) if config.normed else nn.Identity()
         if config.motion:
             self.choice = nn.Conv2d(width, 2 + (config.recall is not None), 1)
             nn.init.zeros_(self.choice.weight)
@@ -323,7 +354,7 @@ class Detail(nn.Module):
         if config.keeps:
             self.pays = nn.Conv2d(width, 1, 3, padding=1)
         self.begin_in = nn.Conv2d(channels, width, 3, padding=1)
-        self.blocks = nn.Sequential(*(ConvBlock(width) for _ in range(config.detail_blocks[1] - 1)))
+        self.blocks = nn.Sequential(*(residual(width) for _ in range(config.detail_blocks[1] - 1)))
         self.out = nn.Conv2d(width, channels, 3, padding=1)
         nn.init.zeros_(self.out.weight)
         assert self.out.bias is not None
@@ -333,8 +364,8 @@ class Detail(nn.Module):
         """Shapes: (b, t, DETAIL_NOTES, h, w), (b, t, detail_width, h, w)."""
         both = torch.cat([notes, seen.to(notes.dtype)], dim=2).flatten(0, 1)
         h = self.first(self.join(both.contiguous(memory_format=torch.channels_last)))
-        begin, kept = self._begin(h, block)
-        h = self.blocks(h + self.begin_in(begin.contiguous(memory_format=torch.channels_last)))
+        begin, kept = self._begin(self.begin_norm(h), block)
+        h = self.norm(self.blocks(h + self.begin_in(begin.contiguous(memory_format=torch.channels_last))))
         with torch.autocast(notes.device.type, enabled=False):  # the last layer stays fp32: it sets the picture
             change = self.out(nn.functional.silu(h.float()))
             painted = (begin.float() + change).unflatten(0, notes.shape[:2])

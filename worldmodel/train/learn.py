@@ -76,6 +76,8 @@ class Learner:
         self.track = load_soundtrack(config.recording) if config.sound_share else None
         self.preset = self._fitted()
         self.run = Run(config.out, preset=config.preset, recording=self.footage.meta.source)
+        if self.run.normed() is False:  # an older pack stays of its kind
+            self.preset = replace(self.preset, dynamics=replace(self.preset.dynamics, normed=False))
         threads = torch.get_num_threads()
         self.run.progress.machine = f"{platform.machine()}, {threads} threads, {self.device.type}"
         known = ", ".join(self.footage.names) or "none recorded"

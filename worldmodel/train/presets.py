@@ -94,7 +94,9 @@ def preset_for(name: str, *, width: int, height: int, actions: int, on_gpu: bool
     grid = (height // preset.autoencoder.factor, width // preset.autoencoder.factor)
     channels, motion = preset.autoencoder.latent_channels, preset.dynamics.motion
     motion = motion and replace(motion, latent_channels=channels, grid=grid, actions=actions)
-    dynamics = replace(preset.dynamics, grid=grid, actions=actions, latent_channels=channels, motion=motion, keeps=True)
+    dynamics = replace(
+        preset.dynamics, grid=grid, actions=actions, latent_channels=channels, motion=motion, keeps=True, normed=True
+    )
     fitted = replace(preset, dynamics=dynamics)
     if not on_gpu:
         return fitted

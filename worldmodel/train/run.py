@@ -69,6 +69,13 @@ class Run:
                     return True
         return False
 
+    def normed(self) -> bool | None:
+        """Whether the dynamics that resume() would fill are of the normed kind; None where there are none yet."""
+        for path in (self.folder / "dynamics-network.safetensors", self.pack_folder / "dynamics.safetensors"):
+            if path.is_file():
+                return "stem.norm.weight" in read_tensors(path)
+        return None
+
     def keep_detector(self, detector: Detector) -> None:
         self.progress.detector_names = list(detector.names)
         self.progress.detector_threshold = detector.threshold
