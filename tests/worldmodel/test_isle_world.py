@@ -146,9 +146,9 @@ def test_words_in_mid_episode_leave_what_they_do_not_name_where_it_is():
     before = state.place[:, : CREATURES.start].clone()
     new = Attributes(weather="rain", time="night", house_count=3, tower_colour="green")
     state = with_attributes(state, [new])
-    half = walk(state, IDLE, 4)
+    half = walk(state, IDLE, motion.FADE_FRAMES // 2)
     assert 0.3 < float(half.time[0, TIMES.index("night")]) < 0.7
-    after = walk(half, IDLE, 5)
+    after = walk(half, IDLE, motion.FADE_FRAMES)
     assert float(after.time[0, TIMES.index("night")]) == pytest.approx(1)
     assert torch.equal(after.place[:, : CREATURES.start], before)
     assert after.presence[0, 3:6].tolist() == [1, 1, 1]
