@@ -7,6 +7,7 @@ ending heads. tau runs on a grid of 1/K_MAX: 0 is noise, 1 is clean; K steps are
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, fields, replace
 
 import torch
@@ -197,9 +198,7 @@ class Dynamics(nn.Module):
         self.step_in = nn.Embedding(K_MAX.bit_length(), width)
         if config.text:
             self.text = TextEncoder(config.text, width)
-            self.gist_in = nn.Linear(width, width)
-            nn.init.zeros_(self.gist_in.weight)
-            nn.init.zeros_(self.gist_in.bias)
+            self.gist_in = nn.Sequential(nn.Linear(width, width), Norm(width))
             self.strength_in = nn.Linear(1, width)
         if config.sound:
             self.sound_in = nn.Linear(2 * config.sound.latent, width)
@@ -219,14 +218,17 @@ class Dynamics(nn.Module):
             newest: predict only so many of the last frames; the others leave their keys and values, no more.
         """
         rows, columns = block.noised.shape[-2] // self.config.patch, block.noised.shape[-1] // self.config.patch
-        seen = self.stem(block)
-        tokens = self._tokens(block, seen)
+        action, level = self._told(block)
+        told = action + level
+        seen = self.stem(block, told)
+        tokens = self._tokens(block, seen, action, level)
         angles = self._angles(rows, columns, tokens.device)
         features, made = self.transformer(tokens, angles, past, block.words, newest=newest)
         if newest is not None:
-            seen, block = seen[:, -newest:], block.select(slice(None), slice(-newest, None))
+            seen, told = seen[:, -newest:], told[:, -newest:]
+            block = block.select(slice(None), slice(-newest, None))
         notes = unpatch(self.video_out(features[:, :, 2 : 2 + rows * columns]), rows, columns, self.config.patch)
-        painting = self.detail(notes, seen, block)
+        painting = self.detail(notes, seen, block, told)
         with torch.autocast(notes.device.type, enabled=False):
             agent = features[:, :, -1].float()
             sound = self.sound_out(features[:, :, 2 + rows * columns].float()) if self.config.sound else None
@@ -253,13 +255,17 @@ class Dynamics(nn.Module):
         """Shapes: (..., REWARD_BINS) -> (...)."""
         return (logits.softmax(-1) * self.reward_values).sum(-1)
 
-    def _tokens(self, block: Block, seen: Tensor) -> Tensor:
-        action = self.action_in(block.actions)[:, :, None]  # (b, t, 1, d)
+    def _told(self, block: Block) -> tuple[Tensor, Tensor]:
+        """What is known of each frame as a whole, (b, t, 1, d) twice: the action, and what shall be made of it."""
+        action = self.action_in(block.actions)[:, :, None]
         level = (self.level_in(block.level) + self.step_in(block.step))[:, :, None]
         if block.strength is not None:
             level = level + self.strength_in(block.strength[..., None])[:, :, None]
         if block.words is not None:
             level = level + block.words.gist[block.words.of_frame][:, :, None]
+        return action, level
+
+    def _tokens(self, block: Block, seen: Tensor, action: Tensor, level: Tensor) -> Tensor:
         video = self.video_norm(self.video_in(patched(seen, self.config.patch)))
         # action and gist also go straight into every video token: a small network must not have to look for them
         video = video + action + level + self.kinds[2]
@@ -283,17 +289,38 @@ class Dynamics(nn.Module):
 
 
 class NormedBlock(nn.Module):
-    """A residual block that starts as the identity and does not care how large its input is."""
+    """A residual block that starts as the identity, does not care how large its input is, and is told of the frame.
 
-    def __init__(self, width: int):
+    What a frame is told scales and shifts every channel (FiLM, arXiv 1709.07871): words that change a whole picture
+    need not find their way through the transformer first.
+    """
+
+    def __init__(self, width: int, told: int):
         super().__init__()
         self.norm = ChannelNorm(width)
+        self.told = nn.Linear(told, 2 * width)
         self.inner = nn.Conv2d(width, width, 3, padding=1)
         self.outer = nn.Conv2d(width, width, 3, padding=1)
         nn.init.zeros_(self.outer.weight)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.outer(nn.functional.silu(self.inner(self.norm(x))))
+    def forward(self, x: Tensor, told: Tensor) -> Tensor:
+        """Shapes: (n, c, h, w), (n, told) -> (n, c, h, w)."""
+        scale, shift = self.told(told)[..., None, None].chunk(2, 1)
+        h = self.norm(x) * (1 + scale) + shift
+        return x + self.outer(nn.functional.silu(self.inner(h)))
+
+
+def residual_blocks(config: DynamicsConfig, count: int) -> nn.ModuleList:
+    """Normed blocks, or those of older packs, which are told nothing."""
+    width, told = config.detail_width, config.transformer.width
+    return nn.ModuleList(NormedBlock(width, told) if config.normed else ConvBlock(width) for _ in range(count))
+
+
+def through(blocks: Iterable[nn.Module], x: Tensor, told: Tensor) -> Tensor:
+    """Shapes: (n, c, h, w), (n, told) -> (n, c, h, w)."""
+    for block in blocks:
+        x = block(x, told) if isinstance(block, NormedBlock) else block(x)
+    return x
 
 
 class ChannelNorm(Norm):
@@ -312,19 +339,18 @@ class Stem(nn.Module):
         known = 2 + (config.recall is not None)
         self.grid = config.grid
         self.join = nn.Conv2d(pictures * config.latent_channels + known, width, 3, padding=1)
-        residual = NormedBlock if config.normed else ConvBlock
-        self.blocks = nn.Sequential(*(residual(width) for _ in range(config.detail_blocks[0])))
+        self.blocks = residual_blocks(config, config.detail_blocks[0])
         self.norm = ChannelNorm(width) if config.normed else nn.Identity()
 
-    def forward(self, block: Block) -> Tensor:
-        """Shape: (b, t, detail_width, h, w)."""
+    def forward(self, block: Block, told: Tensor) -> Tensor:
+        """Shapes: (b, t, 1, d) -> (b, t, detail_width, h, w)."""
         # convolutions do not know where they are, and turning the view moves its edges twice as far as its middle
         shape = block.noised.shape[:2]
         pictures = [block.noised, block.previous, block.carried, block.recalled]
         pictures = [picture for picture in pictures if picture is not None]
         place = place_of(block.noised, self.grid).expand(*shape, -1, -1, -1)
         both = torch.cat([*pictures, place], dim=2).flatten(0, 1).contiguous(memory_format=torch.channels_last)
-        return self.norm(self.blocks(self.join(both))).unflatten(0, shape)
+        return self.norm(through(self.blocks, self.join(both), told.flatten(0, 2))).unflatten(0, shape)
 
 
 class Detail(nn.Module):
@@ -341,8 +367,7 @@ class Detail(nn.Module):
         width, channels = config.detail_width, config.latent_channels
         self.keeps = config.keeps
         self.join = nn.Conv2d(DETAIL_NOTES + width, width, 3, padding=1)
-        residual = NormedBlock if config.normed else ConvBlock
-        self.first = residual(width)
+        (self.first,) = residual_blocks(config, 1)
         self.begin_norm = ChannelNorm(width) if config.normed else nn.Identity()
         self.norm = ChannelNorm(width) if config.normed else nn.Identity()
         if config.motion:
@@ -354,18 +379,21 @@ class Detail(nn.Module):
         if config.keeps:
             self.pays = nn.Conv2d(width, 1, 3, padding=1)
         self.begin_in = nn.Conv2d(channels, width, 3, padding=1)
-        self.blocks = nn.Sequential(*(residual(width) for _ in range(config.detail_blocks[1] - 1)))
+        self.blocks = residual_blocks(config, config.detail_blocks[1] - 1)
         self.out = nn.Conv2d(width, channels, 3, padding=1)
         nn.init.zeros_(self.out.weight)
         assert self.out.bias is not None
         nn.init.zeros_(self.out.bias)
 
-    def forward(self, notes: Tensor, seen: Tensor, block: Block) -> Painting:
-        """Shapes: (b, t, DETAIL_NOTES, h, w), (b, t, detail_width, h, w)."""
+    def forward(self, notes: Tensor, seen: Tensor, block: Block, told: Tensor) -> Painting:
+        """Shapes: (b, t, DETAIL_NOTES, h, w), (b, t, detail_width, h, w), (b, t, 1, d)."""
+        told = told.flatten(0, 2)
         both = torch.cat([notes, seen.to(notes.dtype)], dim=2).flatten(0, 1)
-        h = self.first(self.join(both.contiguous(memory_format=torch.channels_last)))
+        h = self.join(both.contiguous(memory_format=torch.channels_last))
+        h = through([self.first], h, told)
         begin, kept = self._begin(self.begin_norm(h), block)
-        h = self.norm(self.blocks(h + self.begin_in(begin.contiguous(memory_format=torch.channels_last))))
+        h = h + self.begin_in(begin.contiguous(memory_format=torch.channels_last))
+        h = self.norm(through(self.blocks, h, told))
         with torch.autocast(notes.device.type, enabled=False):  # the last layer stays fp32: it sets the picture
             change = self.out(nn.functional.silu(h.float()))
             painted = (begin.float() + change).unflatten(0, notes.shape[:2])

@@ -71,7 +71,7 @@ class DynamicsTraining:
     rehearsal: RehearsalConfig = field(default_factory=RehearsalConfig)
     """How the network learns from its own dreams."""
 
-    spoken_gain: float = 2.0
+    spoken_gain: float = 4.0
     """Extra weight of frames in which new words take effect."""
 
     foreseen_frames: int = 24

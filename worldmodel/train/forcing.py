@@ -60,7 +60,7 @@ class ForcingConfig:
     spoken_blank: float = 0.7
     """Share of those frames that are nothing but noise: what shows through it needs no words to be seen."""
 
-    told_share: float = 0.1
+    told_share: float = 0.25
     """Share of the frames at which the next words are said, in recordings that show what comes of them."""
 
     cut_share: float = 0.0
