@@ -20,6 +20,7 @@ from inhabit.worldmodel.omni.dynamics import (
     K_MAX,
     Block,
     Dynamics,
+    NormedBlock,
     Painting,
     Prediction,
     reward_values,
@@ -138,10 +139,12 @@ def test_a_training_cannot_run_away(small_pack):
     """However large its convolutions' numbers have become, the action is still heard and the picture still painted."""
     torch.manual_seed(0)
     network = Dynamics(replace(small_pack.file.dynamics, normed=True)).eval()
+    first = network.detail.first
+    assert isinstance(first, NormedBlock)
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.1)
-        for layer in (network.stem.join, network.detail.join, network.detail.first.outer, network.video_in):
+        for layer in (network.stem.join, network.detail.join, first.outer, network.video_in):
             layer.weight.mul_(1000)
     trainer = trainer_of(small_pack, network)
     block, _ = trainer.forcing.noise(trainer.forcing.real_past(trainer.forcing.draw_rows()))
