@@ -90,10 +90,7 @@ def train_motion(
             loss = loss + config.travel_weight * missed.square().clamp(max=9).mean()
         return loss
 
-    fit(
-        network, lesson, budget, device,
-        rate=config.rate, warmup=config.warmup, average=average, on_step=on_step,
-    )  # fmt: skip
+    fit(network, lesson, budget, device, rate=config.rate, warmup=config.warmup, average=average, on_step=on_step)
     return average.network.eval().requires_grad_(False)
 
 
