@@ -157,8 +157,9 @@ def test_stages_are_found_again_and_words_can_be_said_at_any_frame(folder, tmp_p
     now[0, [3, 7, 8, 9, 12]] = True
     spoken, told = data.speak(walk, now)
     length = int(following[0])
-    assert told[0].nonzero()[:, 0].tolist() == [3, 7, 8]  # there are STAGES - 1 next words
-    assert ((spoken - walk)[0] // length).tolist() == [0] * 3 + [1] * 4 + [2] + [3] * 12
+    assert told[0].nonzero()[:, 0].tolist() == [3, 7, 8, 9, 12]
+    # after the last stage comes the first
+    assert ((spoken - walk)[0] // length).tolist() == [0] * 3 + [1] * 4 + [2] + [3] + [0] * 3 + [1] * 8
 
 
 def test_a_source_with_a_prompt_begins_with_it():

@@ -80,16 +80,20 @@ class Footage:
         where there is none at all.
 
         A recording can play a seed in stages: the same walk in episodes that follow each other, each as it looks after
-        the next words (`inhabit record isle` does).
+        the next words (`inhabit record isle` does). After the last stage comes the first: its words say everything.
         """
         if self.text_of is None or self.pose is None:
             return None
         following = np.full(len(self), -1)
         begins = np.append(np.flatnonzero(self.first), len(self))
+        opening = 0
         for begin, middle, end in zip(begins, begins[1:], begins[2:], strict=False):
             alike = self.seeds[begin] == self.seeds[middle] and end - middle == middle - begin
             if alike and np.allclose(self.pose[begin:middle], self.pose[middle:end], atol=1e-3):
                 following[begin:middle] = np.arange(middle, end)
+                following[middle:end] = np.arange(opening, opening + end - middle)
+            else:
+                opening = middle
         return following if (following >= 0).any() else None
 
     def windows(self, length: int, *, held_out: bool, stride: int = 1) -> np.ndarray:

@@ -195,7 +195,8 @@ class Forcing:
         head = rows[:, :1]
         before = (head - 1).clamp(min=0)
         inside = ~data.first[head]
-        rows, told = data.speak(walk, (self._uniform(walk.shape) < self.config.told_share) & ~data.first[walk])
+        often = 2 * self.config.told_share * self._uniform(head.shape)  # in some windows one word chases the other
+        rows, told = data.speak(walk, (self._uniform(walk.shape) < often) & ~data.first[walk])
         until = torch.cat([head, rows[:, :-1] + 1], 1)  # each moment as it would have been without new words
         video = torch.cat([data.z[before].float() * inside[..., None, None, None], data.z[rows].float()], 1)
         sound = None
