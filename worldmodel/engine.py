@@ -16,13 +16,15 @@ from torch import Tensor
 
 from inhabit.bridge.errors import WorldError
 from inhabit.worldmodel.memory import pose as poses
-from inhabit.worldmodel.memory.album import PLACES, Album, look_up
+from inhabit.worldmodel.memory.album import PLACES, Album
 from inhabit.worldmodel.memory.canvas import Canvas
-from inhabit.worldmodel.memory.recall import Recall, turned
+from inhabit.worldmodel.memory.foresight import Foresight, Hint
+from inhabit.worldmodel.memory.recall import Recall
 from inhabit.worldmodel.memory.ring import Ring
 from inhabit.worldmodel.omni.autoencoder import LATENT_BOUND, Autoencoder, to_float, to_pixels
-from inhabit.worldmodel.omni.dynamics import CONTEXT_LEVEL, K_MAX, Block, Dynamics, Prediction
-from inhabit.worldmodel.omni.motion import Motion, carry, places
+from inhabit.worldmodel.omni.block import CONTEXT_LEVEL, K_MAX, Block, Prediction
+from inhabit.worldmodel.omni.dynamics import Dynamics
+from inhabit.worldmodel.omni.motion import Motion
 from inhabit.worldmodel.omni.sound import SEEN, SoundCodec
 from inhabit.worldmodel.omni.text import tokenise
 from inhabit.worldmodel.omni.transformer import Past, Words
@@ -35,12 +37,6 @@ STEPS = (1, 2, 4)
 
 ENDING_WEIGHT = 10.0
 """How much more a frame that ends an episode weighs in training; taken back when endings are drawn."""
-
-MOST_OUTSIDE = 0.25
-"""A latent of which more than this share of the pixels comes from outside the frame before is painted."""
-
-SAME = 1e-3
-"""Latents nearer than this are the same."""
 
 # one number for each independent draw of a frame's noise
 _FRESH, _COMMITTED, _ENDING, _FRESH_SOUND, _COMMITTED_SOUND = 0, 1, 2, 3, 4
@@ -56,39 +52,6 @@ class Outcome:
     """(b,) bool, drawn from the ending chance with the session's own noise."""
     ending_chance: Tensor
     """(b,) float32."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Hint:
-    """What sessions know of their next frame before they dream it."""
-
-    carried: Tensor
-    """(b, c, h, w); no channels in a world without motion."""
-    recalled: Tensor
-    """(b, c + 1, h, w); no channels in a world without recall."""
-    pose: Tensor
-    """(b, 5) of the next frame; nothing in a world without recall."""
-    canvas: Canvas
-    """Of the next frame, before it is painted."""
-    entering: Tensor | None = None
-    """(b, h, w) bool: what comes into view and is painted in any case; None in a world that keeps nothing."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Opening:
-    """What is known of the real frames that sessions begin with."""
-
-    carried: Tensor | None
-    """(b, t, c, h, w)."""
-    recalled: Tensor | None
-    """(b, t, c + 1, h, w)."""
-    pixels: Tensor
-    """(b, h, w, 3) of the last one."""
-    pose: Tensor
-    """(b, 5) of the last one; nothing in a world without recall."""
-    album: Album
-    recent: Tensor
-    """(b, history, a) the newest actions."""
 
 
 class Engine:
@@ -110,6 +73,9 @@ class Engine:
         self.motion = motion.to(self.device).eval().requires_grad_(False) if motion else None
         self.autoencoder = autoencoder.to(self.device).eval().requires_grad_(False)
         self.dynamics = dynamics.to(self.device).eval().requires_grad_(False)
+        self._foresight = Foresight(
+            self.autoencoder, self.motion, self.recall, self.device, keeps=dynamics.config.keeps
+        )
         edge = torch.stack([-LATENT_BOUND - self.autoencoder.mean, LATENT_BOUND - self.autoencoder.mean])
         self._least, self._most = edge / self.autoencoder.std
 
@@ -155,7 +121,7 @@ class Engine:
         zeros = torch.zeros_like(latents[:, :1])
         said = self._read([""] * b if prompts is None else prompts)
         before = torch.cat([zeros, latents[:, :-1]], 1)
-        opening = self._open(latents, before, actions, pose)
+        opening = self._foresight.open(latents, before, actions, pose)
         strengths = torch.full((b,), strength, device=self.device)
         block = Block(
             noised=self._context(latents, key, t),
@@ -178,7 +144,7 @@ class Engine:
             before=before[:, -1],
             pixels=opening.pixels,
             carried=latents[:, -1, :0] if opening.carried is None else opening.carried[:, -1],
-            canvas=Canvas.of(opening.pixels if self._keeps else opening.pixels[:, :0, :0]),
+            canvas=Canvas.of(opening.pixels if self._foresight.keeps else opening.pixels[:, :0, :0]),
             recalled=latents[:, -1, :0] if opening.recalled is None else opening.recalled[:, -1],
             album=opening.album,
             pose=opening.pose,
@@ -213,8 +179,8 @@ class Engine:
                 before=latents,
                 pixels=pixels,
                 carried=latents if self.motion else latents[:, :0],
-                canvas=Canvas.of(pixels if self._keeps else pixels[:, :0, :0]),
-                actions=torch.zeros(b, self._history, config.actions),
+                canvas=Canvas.of(pixels if self._foresight.keeps else pixels[:, :0, :0]),
+                actions=torch.zeros(b, self._foresight.history, config.actions),
                 frame=whole,
                 key=whole,
                 words=torch.zeros(b, *words),
@@ -254,7 +220,7 @@ class Engine:
         shape = tuple(state.latents.shape[1:])
         fresh = noise.normal(state.key, now, _FRESH, shape)
         actions = torch.cat([state.actions[:, 1:], action[:, None]], 1)
-        hint = self._hint(state, actions, now)
+        hint = self._foresight.hint(state, actions, now)
         ring, prediction = self._first_pass(state, action, hint, fresh, steps, donate=donate)
         pays = prediction.painting.pays  # later steps see what the first one made, and would take it for news
         for index in range(1, steps):
@@ -273,7 +239,7 @@ class Engine:
             prediction = self._predict(block, ring.past(now), pays=pays)
         heard = state.sound if prediction.sound is None else torch.cat([state.sound[:, 1:], prediction.sound], 1)
         latents = prediction.clean[:, -1]
-        pixels = self._seen(latents)
+        pixels = self._foresight.seen(latents)
         after = replace(
             state,
             ring=ring,
@@ -281,10 +247,10 @@ class Engine:
             before=state.latents,
             pixels=pixels,
             carried=hint.carried,
-            canvas=self._painted(hint, latents, pixels),
+            canvas=self._foresight.painted(hint, latents, pixels),
             recalled=hint.recalled,
             pose=hint.pose,
-            album=self._put(state.album, pixels, hint.pose, now),
+            album=self._foresight.remember(state.album, pixels, hint.pose, now),
             actions=actions,
             frame=now,
             sound=heard,
@@ -339,88 +305,8 @@ class Engine:
         samples = self.sound.decode_newest(state.sound)
         return (samples * 32767).round().clamp(-32768, 32767).to(torch.int16)
 
-    def _open(self, latents: Tensor, before: Tensor, actions: Tensor, pose: Tensor | None) -> _Opening:
-        """Walk through the real frames, (b, t, c, h, w), that sessions begin with."""
-        b, t = latents.shape[:2]
-        history = self._history
-        padded = F.pad(actions, (0, 0, history, 0))
-        begin = torch.zeros(b, poses.POSE) if pose is None else pose.float()
-        pose = (begin if self.recall else begin[:, :0]).to(self.device)
-        pixels = self._seen(latents[:, 0])
-        album = Album.empty(b, PLACES if self.recall else 0, tuple(pixels.shape[1:]), self.device)
-        album = self._put(album, pixels, pose, self._grid(b, 1, 0)[:, 0])
-        carried = [torch.zeros_like(latents[:, 0])]
-        for index in range(1, t):
-            if self.motion:
-                told = padded[:, index + 1 : index + 1 + history]
-                z, z_before = latents[:, index - 1], before[:, index - 1]
-                moved, travel = carry(self.motion, self.autoencoder, to_float(pixels), z, z_before, told)
-                carried.append(moved)
-                pose = poses.after(pose, travel) if self.recall else pose
-            pixels = self._seen(latents[:, index])
-            album = self._put(album, pixels, pose, self._grid(b, 1, index)[:, 0])
-        nothing = latents.new_zeros(b, t, latents.shape[2] + 1, *latents.shape[3:])
-        return _Opening(
-            carried=torch.stack(carried, 1) if self.motion else None,
-            recalled=nothing if self.recall else None,
-            pixels=pixels,
-            pose=pose,
-            album=album,
-            recent=padded[:, -history:],
-        )
-
-    def _hint(self, state: State, actions: Tensor, now: Tensor) -> _Hint:
-        """What sessions know of their next frame before they dream it."""
-        if self.motion is None:
-            return _Hint(carried=state.carried, recalled=state.recalled, pose=state.pose, canvas=state.canvas)
-        shown, canvas, entering = to_float(state.pixels), state.canvas, None
-        if self._keeps:
-            flow, travel = self.motion(state.latents, state.before, actions)
-            cell = shown.shape[-1] // state.latents.shape[-1]
-            where = places(flow, (shown.shape[-2], shown.shape[-1]), cell)
-            canvas, moved = canvas.move(where, shown)
-            carried = self.autoencoder.encode(moved.contiguous(memory_format=torch.channels_last))
-            outside = (where.abs() >= 1).any(-1).float()
-            entering = F.avg_pool2d(outside[:, None], cell)[:, 0] > MOST_OUTSIDE
-        else:
-            carried, travel = carry(self.motion, self.autoencoder, shown, state.latents, state.before, actions)
-        if self.recall is None:
-            return _Hint(carried=carried, recalled=state.recalled, pose=state.pose, canvas=canvas, entering=entering)
-        album, pose = state.album, poses.after(state.pose, travel)
-        place, helps = look_up(album.pose, album.frame, pose, now, self.recall.unit)
-        session = torch.arange(len(state), device=self.device)
-        pixels, seen = to_float(album.pixels[session, place]), album.pose[session, place]
-        recalled = turned(self.recall, self.autoencoder, pixels, seen, carried, pose)
-        recalled = recalled * helps[:, None, None, None]
-        return _Hint(carried=carried, recalled=recalled, pose=pose, canvas=canvas, entering=entering)
-
-    def _painted(self, hint: _Hint, latents: Tensor, pixels: Tensor) -> Canvas:
-        """The canvas of a frame that is made."""
-        return (
-            hint.canvas.painted((latents - hint.carried).abs().amax(1) < SAME, pixels) if self._keeps else hint.canvas
-        )
-
-    @property
-    def _keeps(self) -> bool:
-        """Whether places stay what motion carried there, so that it is worth knowing where they come from."""
-        return self.dynamics.config.keeps and self.motion is not None
-
-    @property
-    def _history(self) -> int:
-        """Actions that a state keeps: as many as motion sees, and two for anchor(), which begins from two frames."""
-        return max(2, self.motion.config.history) if self.motion else 2
-
-    def _seen(self, latents: Tensor) -> Tensor:
-        """Frames as the world itself needs them, (b, h, w, 3) uint8; no rows in a world that does not look."""
-        if self.motion:
-            return to_pixels(self.autoencoder.decode(latents))
-        return torch.zeros(len(latents), 0, 0, 3, dtype=torch.uint8, device=self.device)
-
-    def _put(self, album: Album, pixels: Tensor, pose: Tensor, frame: Tensor) -> Album:
-        return album.put(pixels, pose, frame, self.recall.unit) if self.recall else album
-
     def _first_pass(
-        self, state: State, action: Tensor, hint: _Hint, fresh: Tensor, steps: int, *, donate: bool
+        self, state: State, action: Tensor, hint: Hint, fresh: Tensor, steps: int, *, donate: bool
     ) -> tuple[Ring, Prediction]:
         """Commit the newest frame and take the first denoising step of the next one, in one pass of two frames."""
         b, now = len(state), state.frame + 1

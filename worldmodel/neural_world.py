@@ -22,7 +22,7 @@ from inhabit.bridge.errors import WorldError
 from inhabit.bridge.frames import Frame
 from inhabit.worldmodel.engine import STEPS, Engine, Outcome
 from inhabit.worldmodel.omni.autoencoder import to_pixels
-from inhabit.worldmodel.omni.text import unknown_words, words_of
+from inhabit.worldmodel.omni.text import unknown_words, unread_words, words_of
 from inhabit.worldmodel.pack import Pack, Starts, load_pack
 from inhabit.worldmodel.pictures import clip, fitted, picture
 from inhabit.worldmodel.state import State
@@ -215,8 +215,16 @@ class NeuralWorld:
         self._prompt, self._strength = prompt, float(strength)
         if self._state is not None:
             self._state = self._engine.say(self._state, [prompt], strength=self._strength)
+        return self._remark(prompt)
+
+    def _remark(self, prompt: str) -> str | None:
+        """What a player should know of how a prompt was read."""
+        text = self._engine.dynamics.config.text
         unknown = unknown_words(prompt, self._vocabulary)
-        return f"words it never heard: {', '.join(unknown)}"[:400] if unknown else None
+        unread = unread_words(prompt, text) if text else []
+        remarks = [f"words it never heard: {', '.join(unknown)}"[:300]] if unknown else []
+        remarks += [f"too long, not read from {unread[0]!r} on"] if unread else []
+        return "; ".join(remarks) or None
 
     def save(self) -> bytes:
         """The session as safetensors: a few megabytes that restore() continues from exactly."""

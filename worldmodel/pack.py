@@ -20,7 +20,8 @@ from inhabit.bridge.world import WorldInfo
 from inhabit.worldmodel.catalog import PACK_FORMAT, WORLD_JSON, PackError, read_header
 from inhabit.worldmodel.memory.recall import Recall
 from inhabit.worldmodel.omni.autoencoder import Autoencoder, AutoencoderConfig
-from inhabit.worldmodel.omni.dynamics import Dynamics, DynamicsConfig
+from inhabit.worldmodel.omni.block import DynamicsConfig
+from inhabit.worldmodel.omni.dynamics import Dynamics
 from inhabit.worldmodel.omni.motion import Motion
 from inhabit.worldmodel.omni.sound import SoundCodec
 

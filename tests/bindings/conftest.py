@@ -157,7 +157,8 @@ def env_pack(tmp_path_factory) -> Path:
     from inhabit.bridge.controls import ActionMap, ActionSource
     from inhabit.bridge.world import WorldInfo
     from inhabit.worldmodel.omni.autoencoder import Autoencoder, AutoencoderConfig
-    from inhabit.worldmodel.omni.dynamics import Dynamics, DynamicsConfig
+    from inhabit.worldmodel.omni.block import DynamicsConfig
+    from inhabit.worldmodel.omni.dynamics import Dynamics
     from inhabit.worldmodel.omni.transformer import TransformerConfig
     from inhabit.worldmodel.pack import Pack, Starts, WorldFile, save_pack
 

@@ -17,7 +17,8 @@ def small_pack():
     from inhabit.bridge.controls import ActionMap, ActionSource
     from inhabit.bridge.world import WorldInfo
     from inhabit.worldmodel.omni.autoencoder import Autoencoder, AutoencoderConfig
-    from inhabit.worldmodel.omni.dynamics import Dynamics, DynamicsConfig
+    from inhabit.worldmodel.omni.block import DynamicsConfig
+    from inhabit.worldmodel.omni.dynamics import Dynamics
     from inhabit.worldmodel.omni.motion import Motion, MotionConfig
     from inhabit.worldmodel.omni.transformer import TransformerConfig
     from inhabit.worldmodel.pack import Pack, Starts, WorldFile

@@ -9,7 +9,8 @@ import torch
 
 from inhabit.bridge.errors import WorldError
 from inhabit.worldmodel.engine import Engine
-from inhabit.worldmodel.omni.dynamics import CONTEXT_LEVEL, K_MAX, Block, Dynamics
+from inhabit.worldmodel.omni.block import CONTEXT_LEVEL, K_MAX, Block
+from inhabit.worldmodel.omni.dynamics import Dynamics
 from inhabit.worldmodel.response import noise
 from inhabit.worldmodel.state import State
 

@@ -15,18 +15,11 @@ from inhabit.bridge.errors import InhabitError
 from inhabit.bridge.toy import ToyWorld
 from inhabit.worldmodel.engine import Engine
 from inhabit.worldmodel.omni.autoencoder import Autoencoder, AutoencoderConfig
-from inhabit.worldmodel.omni.dynamics import (
-    CONTEXT_LEVEL,
-    K_MAX,
-    Block,
-    Dynamics,
-    NormedBlock,
-    Painting,
-    Prediction,
-    reward_values,
-    two_hot,
-)
+from inhabit.worldmodel.omni.block import CONTEXT_LEVEL, K_MAX, Block, Painting, Prediction
+from inhabit.worldmodel.omni.detail import NormedBlock
+from inhabit.worldmodel.omni.dynamics import Dynamics
 from inhabit.worldmodel.omni.motion import place_of
+from inhabit.worldmodel.omni.rewards import reward_values, two_hot
 from inhabit.worldmodel.pack import save_pack
 from inhabit.worldmodel.recordings import Recorder
 from inhabit.worldmodel.train.autoencoder import AutoencoderTraining, train_autoencoder

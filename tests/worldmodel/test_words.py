@@ -14,11 +14,12 @@ from inhabit.bridge.world import check_world
 from inhabit.worldmodel.engine import Engine
 from inhabit.worldmodel.neural_world import NeuralWorld
 from inhabit.worldmodel.omni.dynamics import Dynamics
-from inhabit.worldmodel.omni.text import TextConfig, tokenise, unknown_words, words_of
+from inhabit.worldmodel.omni.text import MOST_TOKENS, TextConfig, tokenise, unknown_words, words_of
 from inhabit.worldmodel.pack import Pack, load_pack, save_pack
 from inhabit.worldmodel.train.dynamics import DynamicsTrainer, DynamicsTraining
 from inhabit.worldmodel.train.forcing import ForcingConfig
 from inhabit.worldmodel.train.latents import Latents
+from inhabit.worldmodel.train.readback import LEAST, Readback
 
 TEXT = TextConfig(tokens=8, buckets=64, width=16, layers=1, heads=2)
 VOCABULARY = ("night", "red", "snow", "tower")
@@ -63,6 +64,18 @@ def test_long_prompts_are_cut_and_empty_ones_are_only_their_mark():
     tokens = tokenise(["", "red " * 50, "x" * 500], TEXT)
     assert tokens.filled.sum(1).tolist() == [1, TEXT.tokens, 2]
     assert int(tokens.triples.max()) < TEXT.buckets
+
+
+def test_a_recordings_longest_prompt_is_read_to_its_end():
+    assert TEXT.longer(["red " * 20, "snow"]).tokens == 21
+    assert TEXT.longer(["snow"]) == TEXT
+    assert TEXT.longer(["red " * 500]).tokens == MOST_TOKENS
+
+
+def test_a_prompt_that_is_too_long_is_read_as_far_as_it_goes_and_that_is_said(world):
+    world.reset(seed=1)
+    assert world.configure(prompt="red " * 7) is None
+    assert world.configure(prompt="red " * 7 + "night tower") == "too long, not read from 'night' on"
 
 
 def test_words_that_are_spelt_alike_share_triples():
@@ -241,3 +254,22 @@ def test_guided_rows_aim_away_from_where_the_world_goes_without_words(speaking_p
     moved = (target.video - clean.video).abs().flatten(2).sum(2) > 0
     assert moved.any()
     assert not moved[block.level >= 7].any(), "context is left alone"
+
+
+def test_a_text_encoder_learns_to_tell_prompts_apart(speaking_pack):
+    torch.manual_seed(0)
+    network = Dynamics(speaking_pack.file.dynamics)
+    scenes = [f"{colour} tower at {time}" for colour in ("red", "blue") for time in ("night", "noon")]
+    prompts = tokenise(scenes * LEAST + ["never again", ""], TEXT)
+    readback = Readback(prompts, network.config.transformer.width)
+    assert readback.useful
+    assert float(readback(network, 256).detach()) == pytest.approx(1, abs=0.1)
+    assert readback.teach(network, 150, encoder=True) < 0.3
+    held = [p.clone() for p in network.parameters()]
+    again = Readback(prompts, network.config.transformer.width)
+    assert again.teach(network, 150, encoder=False) < 0.3  # a later session learns only to ask
+    assert all(torch.equal(a, b) for a, b in zip(held, network.parameters(), strict=True))
+
+
+def test_words_that_are_hardly_ever_said_are_not_asked_for():
+    assert not Readback(tokenise(["a red tower", "snow"], TEXT), 16).useful

@@ -13,7 +13,8 @@ from dataclasses import replace
 from torch import Tensor, nn
 
 from inhabit.bridge.errors import WorldError
-from inhabit.worldmodel.omni.dynamics import CONTEXT_LEVEL, K_MAX, Block, Dynamics, Prediction
+from inhabit.worldmodel.omni.block import CONTEXT_LEVEL, K_MAX, Block, Prediction
+from inhabit.worldmodel.omni.dynamics import Dynamics
 from inhabit.worldmodel.omni.text import Tokens
 from inhabit.worldmodel.omni.transformer import Past
 

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
 LONGEST_WORD = 24
 """Letters of a word that are read."""
+
+MOST_TOKENS = 96
+"""Words of a prompt that any world reads."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,10 +39,20 @@ class TextConfig:
     heads: int = 4
     """Attention heads."""
 
+    def longer(self, prompts: Iterable[str]) -> TextConfig:
+        """The same with room for the longest of these prompts, but for no more than MOST_TOKENS."""
+        longest = max((len(words_of(prompt)) for prompt in prompts), default=0)
+        return replace(self, tokens=max(self.tokens, min(MOST_TOKENS, longest + 1)))
+
 
 def words_of(text: str) -> list[str]:
     """The words of a prompt, in lower case, without punctuation."""
     return re.findall(r"[^\W_]+", text.lower())
+
+
+def unread_words(text: str, config: TextConfig) -> list[str]:
+    """Words at the end of a prompt that are not read, because it is too long."""
+    return words_of(text)[config.tokens - 1 :]
 
 
 def unknown_words(text: str, vocabulary: Iterable[str]) -> list[str]:

@@ -17,11 +17,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from inhabit.worldmodel.engine import ENDING_WEIGHT, Engine
-from inhabit.worldmodel.omni.dynamics import CONTEXT_LEVEL, K_MAX, Dynamics, Prediction, two_hot
+from inhabit.worldmodel.omni.block import CONTEXT_LEVEL, K_MAX, Prediction
+from inhabit.worldmodel.omni.dynamics import Dynamics
+from inhabit.worldmodel.omni.rewards import two_hot
 from inhabit.worldmodel.train.crew import Crew, crew_size, sharing
 from inhabit.worldmodel.train.forcing import Forcing, ForcingConfig, Lesson
 from inhabit.worldmodel.train.latents import Latents
 from inhabit.worldmodel.train.looks import Looks
+from inhabit.worldmodel.train.readback import Readback
 from inhabit.worldmodel.train.rehearsal import Rehearsal, RehearsalConfig
 from inhabit.worldmodel.train.schedule import Average, Budget, Threads, learning_rate, precision
 
@@ -92,6 +95,15 @@ class DynamicsTraining:
     looks_weight: float = 0.3
     """Weight of how they look beside the video's loss."""
 
+    readback_prompts: int = 32
+    """Prompts of each step whose words are asked for, where there are words."""
+
+    readback_steps: int = 800
+    """Steps in which only that is learnt, before everything else."""
+
+    readback_weight: float = 0.3
+    """Weight of naming them beside the video's loss."""
+
     sound_weight: float = 0.3
     """Weight of the sound's loss beside the video's."""
 
@@ -147,6 +159,25 @@ class DynamicsTrainer:
         self._object_gain = min(config.object_gain, config.object_share / (1 - config.object_share) / covered)
         self._device = device
         self._optimizers = make_optimizers(network, rate=config.rate, matrix_rate=config.matrix_rate)
+        self._readback = None
+        if data.prompts is not None and (readback := Readback(data.prompts, network.config.transformer.width)).useful:
+            self._readback = readback
+            rest = {"params": list(readback.parameters()), "weight_decay": 0.0, "initial_lr": config.rate}
+            self._optimizers[1].add_param_group(rest)
+
+    def read_first(self, *, encoder: bool) -> float | None:
+        """Learn what prompts say, before anything else; nothing in a world without words. Returns what is left unread,
+        0 to 1.
+
+        Args:
+            encoder: with the network's text encoder, for a new one.
+        """
+        if self._readback is None:
+            return None
+        unread = self._readback.teach(self.network, self.config.readback_steps, encoder=encoder)
+        if encoder:
+            self.average = Average(self.network, self.config.average)
+        return unread
 
     def train(
         self,
@@ -205,6 +236,10 @@ class DynamicsTrainer:
             prediction = forcing.network(lesson.block)
         losses = self._losses(prediction, lesson)
         loss = losses["video"] + self.config.head_weight * (losses["reward"] + losses["ending"])
+        if self._readback is not None and forcing is self.forcing:
+            losses["words"] = self._readback(self.network, self.config.readback_prompts)
+            self._readback.zero_grad(set_to_none=True)
+            loss = loss + len(self._forcings) * self.config.readback_weight * losses["words"]
         for name in ("keeping", "sound", "looks"):
             if name in losses:
                 loss = loss + getattr(self.config, f"{name}_weight") * losses[name]

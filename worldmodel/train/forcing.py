@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from inhabit.worldmodel.omni.dynamics import CONTEXT_LEVEL, K_MAX, Block, Dynamics
+from inhabit.worldmodel.omni.block import CONTEXT_LEVEL, K_MAX, Block
+from inhabit.worldmodel.omni.dynamics import Dynamics
 from inhabit.worldmodel.omni.text import Tokens
 from inhabit.worldmodel.omni.transformer import Words
 from inhabit.worldmodel.train.latents import Latents

@@ -214,6 +214,10 @@ class Learner:
         trainer = self._trainer(network, world, resumed=resumed, settled=settled)
         if resumed:
             self.run.resume("dynamics-average", trainer.average.network)
+        if self.preset.dynamics.text:
+            self.display.begin("words")
+        if (unread := trainer.read_first(encoder=not resumed)) is not None:
+            self.display.say(f"{1 - unread:.0%} of what prompts say is read")
         budget = Budget(seconds=self.budget.left_s)
         progress = self.run.progress
         before = (progress.dynamics_steps, progress.dynamics_minutes, progress.dynamics_frames)
@@ -299,7 +303,7 @@ class Learner:
             actions=info.actions.size,
             on_gpu=self.device.type == "cuda",
         )
-        text = TextConfig() if self.footage.text_of is not None else None
+        text = TextConfig().longer(self.footage.texts) if self.footage.text_of is not None else None
         sound = None
         if self.track:
             _, samples, channels = self.track.samples.shape

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from inhabit.bridge.errors import InhabitError
 from inhabit.worldmodel.omni.autoencoder import AutoencoderConfig
-from inhabit.worldmodel.omni.dynamics import DynamicsConfig
+from inhabit.worldmodel.omni.block import DynamicsConfig
 from inhabit.worldmodel.omni.motion import MotionConfig
 from inhabit.worldmodel.omni.transformer import TransformerConfig
 from inhabit.worldmodel.train.autoencoder import AutoencoderTraining
