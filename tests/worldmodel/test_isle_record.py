@@ -14,8 +14,12 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from inhabit.bridge.errors import WorldError  # noqa: E402
+from inhabit.worldmodel.omni.block import DynamicsConfig  # noqa: E402
+from inhabit.worldmodel.omni.dynamics import Dynamics  # noqa: E402
+from inhabit.worldmodel.omni.text import TextConfig  # noqa: E402
 from inhabit.worldmodel.recordings import Moment, ShardWriter, read_meta, read_shards, write_meta  # noqa: E402
 from inhabit.worldmodel.train.footage import load_footage  # noqa: E402
+from inhabit.worldmodel.train.forcing import Forcing, ForcingConfig  # noqa: E402
 from inhabit.worldmodel.train.latents import gather_latents  # noqa: E402
 from inhabit.worldmodel.worlds.isle import truth  # noqa: E402
 from inhabit.worldmodel.worlds.isle.attributes import VALUES, Attributes, is_held_out  # noqa: E402
@@ -160,6 +164,33 @@ def test_stages_are_found_again_and_words_can_be_said_at_any_frame(folder, tmp_p
     assert told[0].nonzero()[:, 0].tolist() == [3, 7, 8, 9, 12]
     # after the last stage comes the first
     assert ((spoken - walk)[0] // length).tolist() == [0] * 3 + [1] * 4 + [2] + [3] + [0] * 3 + [1] * 8
+
+
+def test_a_past_may_obey_late(folder):
+    footage = load_footage(folder)
+    assert footage.next_stage is not None
+    text = TextConfig(tokens=8, buckets=64, width=16, layers=1, heads=2)
+    stage = torch.zeros(len(footage))
+    for row in np.flatnonzero(footage.first).tolist():
+        again = row > 0 and footage.seeds[row] == footage.seeds[row - 1]
+        stage[row:] = stage[row - 1] + 1 if again else 0
+    z = stage[:, None, None, None].expand(-1, 4, 4, 4).clone()  # what a frame shows is the number of its stage
+    data = gather_latents(footage, z, torch.device("cpu"), carried=z, text=text)
+    config = ForcingConfig(told_share=0.1)
+    dynamics = Dynamics(DynamicsConfig(latent_channels=4, grid=(4, 4), text=text, actions=footage.actions.shape[1]))
+    starts = torch.from_numpy(footage.windows(24, held_out=False))
+    forcing = Forcing(dynamics, data, starts[footage.next_stage[starts] >= 0], config, batch=64, window=24)
+    past = forcing.real_past(forcing.draw_rows())
+    shown, wanted = past.video[:, :, 0, 0, 0], z[past.rows][:, :, 0, 0, 0]
+    assert past.carried is not None
+    assert torch.allclose(past.carried[:, 1:, 0, 0, 0], shown[:, 1:-1], atol=1e-3)
+    between = (shown[:, 1:] - wanted).abs() > 1e-3
+    assert 0.1 < float(between.float().mean()) < 0.5
+    assert between.any(1).float().mean() < 1, "some windows obey at once"
+    late = between[:, :-1]
+    assert past.told[:, 1:][late].all(), "a frame whose past does not show its words is one in which they take effect"
+    run = torch.nn.functional.conv1d(between.float()[:, None], torch.ones(1, 1, 4))[:, 0]
+    assert run.max() == 4
 
 
 def test_a_source_with_a_prompt_begins_with_it():

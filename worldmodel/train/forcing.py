@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from inhabit.worldmodel.omni.block import CONTEXT_LEVEL, K_MAX, Block
@@ -61,8 +62,11 @@ class ForcingConfig:
     spoken_blank: float = 0.7
     """Share of those frames that are nothing but noise: what shows through it needs no words to be seen."""
 
-    told_share: float = 0.25
+    told_share: float = 0.1
     """Share of the frames at which the next words are said, in recordings that show what comes of them."""
+
+    most_lag: int = 4
+    """Frames for which a past may not yet show what was said."""
 
     cut_share: float = 0.0
     """Share of the steps that show only the middle of the frames, wider or taller than they are."""
@@ -191,22 +195,36 @@ class Forcing:
         return self.real_past(self.draw_rows())
 
     def real_past(self, rows: Tensor) -> Past:
-        """The past as it was, but for words that are said now and then."""
+        """The past as it was, but for words that are said now and then. In some windows the past does not obey at once:
+        it is somewhere between the old and the new, as what a world paints is."""
         data, walk = self.data, rows
         head = rows[:, :1]
         before = (head - 1).clamp(min=0)
         inside = ~data.first[head]
         often = 2 * self.config.told_share * self._uniform(head.shape)  # in some windows one word chases the other
-        rows, told = data.speak(walk, (self._uniform(walk.shape) < often) & ~data.first[walk])
-        until = torch.cat([head, rows[:, :-1] + 1], 1)  # each moment as it would have been without new words
-        video = torch.cat([data.z[before].float() * inside[..., None, None, None], data.z[rows].float()], 1)
+        now = (self._uniform(walk.shape) < often) & ~data.first[walk]
+        rows, told = data.speak(walk, now)
+        lag = (self._uniform(head.shape) * (self.config.most_lag + 1)).long()
+        place = torch.arange(walk.shape[1], device=self._device) - lag
+        late, _ = data.speak(walk, now.gather(1, place.clamp(min=0)) & (place >= 0))
+        obeyed = torch.where(late == rows, 1.0, self._uniform(walk.shape))
+        told = told | F.pad((late != rows)[:, :-1], (1, 0))
+
+        def past(values: Tensor, seen: Tensor, wanted: Tensor, share: Tensor) -> Tensor:
+            return torch.lerp(values[seen].float(), values[wanted].float(), _wide(share, values[seen]))
+
+        video = torch.cat([data.z[before].float() * inside[..., None, None, None], past(data.z, late, rows, obeyed)], 1)
         sound = None
         if data.sound is not None:
             sound = torch.cat([data.sound[before].float() * inside[..., None], data.sound[rows].float()], 1)
+        carried = None
+        if data.carried is not None:  # each moment as it would have been without new words
+            seen, wanted = (torch.cat([head, one[:, :-1] + 1], 1) for one in (late, rows))
+            carried = past(data.carried, seen, wanted, F.pad(obeyed[:, :-1], (1, 0), value=1.0))
         return Past(
             rows=rows,
             video=video,
-            carried=None if data.carried is None else data.carried[until].float(),
+            carried=carried,
             recalled=None if data.recalled is None else data.recalled[walk].float(),  # old pictures look as they did
             sound=sound,
             age=torch.zeros_like(rows),
@@ -251,14 +269,16 @@ class Forcing:
         return self._uniform(rows.shape) >= drop
 
     def spoken(self, past: Past) -> Tensor:
-        """Whether new words take effect in a frame, (b, t) bool: at once, or as the recording shows it."""
+        """Whether new words take effect in a frame, (b, t) bool: at once, as the recording shows it, or as a dream does
+        it, frame by frame."""
         rows = past.rows
         if self.data.prompt is None:
             return torch.zeros_like(rows, dtype=torch.bool)
         earlier = (rows[..., None] - torch.arange(self.config.spoken_frames + 1, device=self._device)).clamp(min=0)
         words, begun = self.data.prompt[earlier], self.data.first[earlier]
         changed = (words[..., :-1] != words[..., 1:]) & (begun[..., :-1].cumsum(-1) == 0)
-        return changed.any(-1) | past.told
+        since = F.max_pool1d(F.pad(past.told.float(), (self.config.spoken_frames - 1, 0)), self.config.spoken_frames, 1)
+        return changed.any(-1) | past.told | ((since > 0) & (past.age > 0))
 
     def previous(self, past: Past, kept: Tensor) -> tuple[Tensor, Tensor | None]:
         """The frame before each, and as motion carries it there, slightly noised; nothing where an episode begins,

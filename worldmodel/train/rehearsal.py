@@ -67,7 +67,7 @@ class Past:
     """(b, t) int64 frames since the last real one; 0 where it is real."""
 
     told: Tensor
-    """(b, t) bool: whether words were said at a frame that the recording says elsewhere."""
+    """(b, t) bool: whether what was past does not show yet what a frame is told, which the recording says elsewhere."""
 
 
 class Rehearsal:
