@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from inhabit.worldmodel.omni.autoencoder import Block as ConvBlock
 from inhabit.worldmodel.omni.block import Block, DynamicsConfig, Painting
 from inhabit.worldmodel.omni.motion import place_of
-from inhabit.worldmodel.omni.transformer import Norm
+from inhabit.worldmodel.omni.norm import ChannelNorm
 
 DETAIL_NOTES = 64
 """Channels in which the transformer tells the detail convolutions what happens at a latent."""
@@ -51,13 +51,6 @@ def through(blocks: Iterable[nn.Module], x: Tensor, told: Tensor) -> Tensor:
     for block in blocks:
         x = block(x, told) if isinstance(block, NormedBlock) else block(x)
     return x
-
-
-class ChannelNorm(Norm):
-    """RMSNorm over the channels of each place, (n, c, h, w)."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x.movedim(1, -1)).movedim(-1, 1)
 
 
 class Stem(nn.Module):

@@ -14,9 +14,10 @@ from torch import Tensor, nn
 
 from inhabit.worldmodel.omni.block import K_MAX, Block, DynamicsConfig, Prediction
 from inhabit.worldmodel.omni.detail import DETAIL_NOTES, Detail, Stem
+from inhabit.worldmodel.omni.norm import Norm
 from inhabit.worldmodel.omni.rewards import REWARD_BINS, reward_values
 from inhabit.worldmodel.omni.text import TextEncoder, Tokens
-from inhabit.worldmodel.omni.transformer import Norm, Past, Transformer, space_angles
+from inhabit.worldmodel.omni.transformer import Past, Transformer, space_angles
 
 
 class Dynamics(nn.Module):
@@ -83,9 +84,15 @@ class Dynamics(nn.Module):
         Shapes: (space layers, 2, p, heads, tokens, head_width) for attention, and (p, d), their gist.
         """
         text = self.text(tokens)
+        return self.transformer.read(text), self._gist(text, tokens)
+
+    def gist(self, tokens: Tokens) -> Tensor:
+        """What prompts say as a whole, and no more of them. Shape (p, d)."""
+        return self._gist(self.text(tokens), tokens)
+
+    def _gist(self, text: Tensor, tokens: Tokens) -> Tensor:
         words = tokens.filled[..., None].to(text.dtype)
-        mean = (text * words).sum(1) / words.sum(1).clamp(min=1)
-        return self.transformer.read(text), self.gist_in(mean)
+        return self.gist_in((text * words).sum(1) / words.sum(1).clamp(min=1))
 
     def reading(self) -> Iterator[nn.Parameter]:
         """The parameters that only prompts need until attention and convolutions come to them."""

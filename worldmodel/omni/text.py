@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 LONGEST_WORD = 24
@@ -111,7 +112,8 @@ class TextEncoder(nn.Module):
     def forward(self, tokens: Tokens) -> Tensor:
         """Shapes: -> (p, tokens, width); rows that are not filled hold nothing of use."""
         count = (tokens.triples > 0).sum(-1, keepdim=True).clamp(min=1)
-        words = self.table(tokens.triples).sum(2) / count
+        rows, size = tokens.triples.flatten(0, 1), tokens.triples.shape[:2]
+        words = F.embedding_bag(rows, self.table.weight, mode="sum", padding_idx=0).unflatten(0, size) / count
         return self.out(self.layers(words + self.places, src_key_padding_mask=~tokens.filled))
 
 

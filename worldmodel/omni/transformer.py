@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from inhabit.worldmodel.omni.norm import Norm
+
 ROPE_BASE_SPACE = 100.0
 ROPE_BASE_TIME = 1000.0
 
@@ -145,13 +147,6 @@ class Transformer(nn.Module):
         return self.norm(x), made
 
 
-class Norm(nn.RMSNorm):
-    """RMSNorm that keeps its input's type, so that the fused kernel runs under autocast (it accumulates in fp32)."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.rms_norm(x, self.normalized_shape, self.weight.to(x.dtype), self.eps)
-
-
 class Layer(nn.Module):
     """Attention over space or time, then a SwiGLU. Starts as the identity (zero output projections)."""
 
@@ -242,10 +237,10 @@ class Layer(nn.Module):
         return self.query_norm(q), self.key_norm(k), v
 
 
-def _gather(words: Words) -> tuple[Tensor, Tensor]:
-    """Each frame's prompt. Shapes: (space layers, 2, b t, heads, tokens, head_width), (b t, tokens)."""
+def _gather(words: Words) -> tuple[list[Tensor], Tensor]:
+    """Each frame's prompt: for each space layer (2, b t, heads, tokens, head_width), and (b t, tokens)."""
     which = words.of_frame.flatten()
-    return words.keys_values[:, :, which], words.filled[which]
+    return [layer[:, which] for layer in words.keys_values.unbind(0)], words.filled[which]
 
 
 def rotate(x: Tensor, angles: Tensor) -> Tensor:

@@ -44,7 +44,7 @@ from inhabit.worldmodel.train.sound import SoundTraining, encode_track, train_so
 from inhabit.worldmodel.train.soundtrack import load_soundtrack
 
 CHECK_EVERY_SAVES = 4
-SETTLED_STEPS = 6000
+SETTLED_STEPS = 2000
 """Steps after which a dynamics knows the beginnings, and goes on with all that is taught later."""
 CODEC_TRIES = 3
 

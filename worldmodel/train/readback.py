@@ -79,6 +79,5 @@ class Readback(nn.Module):
         assert self._said is not None
         chosen = torch.randint(len(self._said), (count,), device=self._said.device)
         tokens = Tokens(triples=self._prompts.triples[chosen], filled=self._prompts.filled[chosen])
-        _, gist = network.read(tokens)
-        said = self._said[chosen].float()
-        return F.binary_cross_entropy_with_logits(self.out(gist.float()), said) / self._blind
+        named = self.out(network.gist(tokens).float())
+        return F.binary_cross_entropy_with_logits(named, self._said[chosen].float()) / self._blind
