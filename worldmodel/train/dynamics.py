@@ -257,6 +257,7 @@ class DynamicsTrainer:
         if painting.kept is not None and painting.pays is not None:
             objects = data.care[rows].float()
             pays = painting_pays(painting.painted, painting.kept, target.video, objects, self.config.worth_painting)
+            pays = torch.maximum(pays, lesson.spoken[:, :, None, None].float())  # new words hold for objects, too
             losses["keeping"] = F.binary_cross_entropy_with_logits(painting.pays, pays, weight)
         if prediction.sound is not None and target.sound is not None:
             sound = (prediction.sound.float() - target.sound).square().mean(2) * self._loudness(rows)
