@@ -18,7 +18,7 @@ LONGEST_WORD = 24
 """Letters of a word that are read."""
 
 MOST_TOKENS = 96
-"""Words of a prompt that any world reads."""
+"""No world reads more of a prompt, one token being the mark at its beginning."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
