@@ -39,7 +39,7 @@ ENDING_WEIGHT = 10.0
 """How much more a frame that ends an episode weighs in training; taken back when endings are drawn."""
 
 # one number for each independent draw of a frame's noise
-_FRESH, _COMMITTED, _ENDING, _FRESH_SOUND, _COMMITTED_SOUND = 0, 1, 2, 3, 4
+_FRESH, _COMMITTED, _ENDING, _FRESH_SOUND, _COMMITTED_SOUND, _DICE = 0, 1, 2, 3, 4, 5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -234,6 +234,7 @@ class Engine:
                 level=self._grid(len(state), 1, index * K_MAX // steps),
                 step=self._grid(len(state), 1, _log2(steps)),
                 sound=self._sound_input(state, prediction.sound, now, tau),
+                shown=prediction.draw and prediction.draw.shown,
                 **self._told(_said(state), state.strength, 1),
             )
             prediction = self._predict(block, ring.past(now), pays=pays)
@@ -326,6 +327,7 @@ class Engine:
             level=level,
             step=step,
             sound=self._sound_pair(state, now),
+            dice=self._dice(state, now),
             **self._told(_said(state), state.strength, 2),
         )
         prediction = self._predict(block, state.ring.past(now), entering=hint.entering)
@@ -348,6 +350,15 @@ class Engine:
             pays = painting.pays.masked_fill(entering[:, None], torch.inf)
         painting = replace(painting, pays=painting.pays if pays is None else pays)
         return replace(prediction, painting=painting, clean=painting.chosen().clamp(self._least, self._most))
+
+    def _dice(self, state: State, now: Tensor) -> Tensor | None:
+        """Rolls for a pass of two frames, of which only the second is made. Shape (b, 2, n)."""
+        config = self.dynamics.config
+        if config.chance is None:
+            return None
+        places = state.latents.shape[-1] * state.latents.shape[-2] // config.patch**2
+        rolls = noise.uniforms(state.key, now, _DICE, (places,)).float()
+        return torch.stack([rolls, rolls], 1)
 
     def _heard(self, sound: Tensor | None, b: int, t: int) -> Tensor:
         """What sessions begin with. Shape (b, t, latent), silence unless there is something better."""

@@ -2,14 +2,15 @@
 
 An agent that learns in a dream finds what is wrong with it. In World Models (Ha and Schmidhuber 2018, section 4) a
 temperature above 1 made the dream harder to exploit than the game, and what was learnt in it carried over best.
-Here each frame is made from noise N(0, 1); temperature T makes it from N(0, T^2). At 0 a world is deterministic but for
-its endings.
+Here each frame is made from noise N(0, 1); temperature T makes it from N(0, T^2), and rolls dice of chances p^(1/T)
+where a world has dice. At 0 it is deterministic but for its endings.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
+import torch
 from torch import Tensor, nn
 
 from inhabit.bridge.errors import WorldError
@@ -49,6 +50,7 @@ class Tempered(nn.Module):
 
     def _scaled(self, block: Block) -> Block:
         """The last frame of a pass is the one being made: at level 0 it is all noise, later a part of it still is."""
+        block = replace(block, heat=torch.full(block.level.shape, self.temperature, device=block.level.device))
         noise, heard = block.noised[:, -1], None if block.sound is None else block.sound[:, -1, 0]
         if block.noised.shape[1] > 1:  # the first pass of a frame, which also commits the one before
             self._fresh = (noise, heard)

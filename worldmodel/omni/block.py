@@ -21,6 +21,14 @@ CONTEXT_LEVEL = K_MAX - 1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ChanceConfig:
+    """How what nothing foretells is drawn: by a die at each video token."""
+
+    faces: int = 512
+    """Sorts of sight that a token may show; the first is: no object."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class DynamicsConfig:
     """The dynamics' sizes."""
 
@@ -42,6 +50,9 @@ class DynamicsConfig:
     """Whether the convolutions and what they hand to the transformer are kept at one scale and are told of each frame,
     and a place may begin as nothing. Without that a training can run away, until nothing but the largest numbers is
     heard; older packs are without."""
+
+    chance: ChanceConfig | None = None
+    """How what nothing foretells is drawn; None for a world that makes of it what is likeliest."""
 
     recall: RecallConfig | None = None
     """How pictures of the same place are turned to where one looks; None for a world that remembers only its ring."""
@@ -121,6 +132,15 @@ class Block:
     strength: Tensor | None = None
     """(b, t) float32: how much further than it would go by itself the picture shall follow its prompt; 0 as it is."""
 
+    dice: Tensor | None = None
+    """(b, t, n) uniform in (0, 1]: a roll for each video token; without them the likeliest faces come up."""
+
+    shown: Tensor | None = None
+    """(b, t, n) int64: what the dice show, where that is known: in training, and after a frame's first pass."""
+
+    heat: Tensor | None = None
+    """(b, t) the temperature at which dice are rolled; 1 without."""
+
     def select(self, *where: slice | Tensor) -> Block:
         """Some rows, or some rows and frames."""
         chosen = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "words"}
@@ -150,12 +170,26 @@ class Painting:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Draw:
+    """Dice: what they showed, and how probable that was."""
+
+    logits: Tensor
+    """(b, t, n, faces) float32, of each face's chance."""
+
+    shown: Tensor
+    """(b, t, n) int64."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Prediction:
     clean: Tensor
     """(b, t, c, h, w) float32: at each place what was painted, or what was kept."""
 
     painting: Painting
     """What that was chosen from."""
+
+    draw: Draw | None = None
+    """What its dice showed; None in a world without."""
 
     reward_logits: Tensor
     """(b, t, REWARD_BINS)."""

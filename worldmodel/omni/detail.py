@@ -102,6 +102,10 @@ class Detail(nn.Module):
                 self.choice.bias.copy_(torch.tensor([0.0, 3.0, 0.0, 0.0])[: len(self.choice.bias)])
         if config.keeps:
             self.pays = nn.Conv2d(width, 1, 3, padding=1)
+        if config.chance:
+            self.sight_gate = nn.Conv2d(width + channels + 1, 1, 3, padding=1)
+            assert self.sight_gate.bias is not None
+            nn.init.constant_(self.sight_gate.bias, -2.0)
         self.begin_in = nn.Conv2d(channels, width, 3, padding=1)
         self.blocks = residual_blocks(config, config.detail_blocks[1] - 1)
         self.out = nn.Conv2d(width, channels, 3, padding=1)
@@ -109,13 +113,15 @@ class Detail(nn.Module):
         assert self.out.bias is not None
         nn.init.zeros_(self.out.bias)
 
-    def forward(self, notes: Tensor, seen: Tensor, block: Block, told: Tensor) -> Painting:
-        """Shapes: (b, t, DETAIL_NOTES, h, w), (b, t, detail_width, h, w), (b, t, 1, d)."""
+    def forward(self, notes: Tensor, seen: Tensor, block: Block, told: Tensor, sight: Tensor | None = None) -> Painting:
+        """Shapes: (b, t, DETAIL_NOTES, h, w), (b, t, detail_width, h, w), (b, t, 1, d), (b, t, c + 1, h, w)."""
         told = told.flatten(0, 2)
         both = torch.cat([notes, seen.to(notes.dtype)], dim=2).flatten(0, 1)
         h = self.join(both.contiguous(memory_format=torch.channels_last))
         h = through([self.first], h, told)
         begin, kept = self._begin(self.begin_norm(h), block)
+        if sight is not None:
+            begin = self._sighted(begin, self.begin_norm(h), sight.flatten(0, 1))
         h = h + self.begin_in(begin.contiguous(memory_format=torch.channels_last))
         h = self.norm(through(self.blocks, h, told))
         with torch.autocast(notes.device.type, enabled=False):  # the last layer stays fp32: it sets the picture
@@ -126,6 +132,11 @@ class Detail(nn.Module):
             pays = self.pays(nn.functional.silu(h.float()))[:, 0]
         size = notes.shape[:2]
         return Painting(painted=painted, kept=kept.float().unflatten(0, size), pays=pays.unflatten(0, size))
+
+    def _sighted(self, begin: Tensor, h: Tensor, sight: Tensor) -> Tensor:
+        """What each place begins as where dice show an object: that, as far as nothing better is known."""
+        gate = self.sight_gate(torch.cat([h, sight.to(h.dtype)], 1)).float().sigmoid() * sight[:, -1:]
+        return begin + gate * (sight[:, :-1] - begin)
 
     def _begin(self, h: Tensor, block: Block) -> tuple[Tensor, Tensor]:
         """What each place begins as, a mixture of pictures and nothing, and the likeliest picture: (b * t, c, h, w)."""

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from inhabit.worldmodel.omni.block import K_MAX, Block, DynamicsConfig, Prediction
+from inhabit.worldmodel.omni.chance import Chance
 from inhabit.worldmodel.omni.detail import DETAIL_NOTES, Detail, Stem
 from inhabit.worldmodel.omni.norm import Norm
 from inhabit.worldmodel.omni.rewards import REWARD_BINS, reward_values
@@ -44,6 +45,8 @@ class Dynamics(nn.Module):
         self.transformer = Transformer(config.transformer, words=config.text is not None)
         self.video_out = nn.Linear(width, DETAIL_NOTES * config.patch**2)
         self.detail = Detail(config)
+        if config.chance:
+            self.chance = Chance(config)
         self.reward_head = _head(width, REWARD_BINS)
         self.ending_head = _head(width, 1)
         self.register_buffer("reward_values", reward_values(), persistent=False)
@@ -64,14 +67,17 @@ class Dynamics(nn.Module):
         if newest is not None:
             seen, told = seen[:, -newest:], told[:, -newest:]
             block = block.select(slice(None), slice(-newest, None))
-        notes = unpatch(self.video_out(features[:, :, 2 : 2 + rows * columns]), rows, columns, self.config.patch)
-        painting = self.detail(notes, seen, block, told)
+        places = features[:, :, 2 : 2 + rows * columns]
+        notes = unpatch(self.video_out(places), rows, columns, self.config.patch)
+        sight, draw = self.chance(places, block, rows, columns) if self.config.chance else (None, None)
+        painting = self.detail(notes, seen, block, told, sight)
         with torch.autocast(notes.device.type, enabled=False):
             agent = features[:, :, -1].float()
             sound = self.sound_out(features[:, :, 2 + rows * columns].float()) if self.config.sound else None
             return Prediction(
                 clean=painting.chosen(),
                 painting=painting,
+                draw=draw,
                 sound=sound,
                 reward_logits=self.reward_head(agent),
                 ending_logit=self.ending_head(agent).squeeze(-1),

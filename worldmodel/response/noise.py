@@ -40,6 +40,11 @@ def uniform(key: Tensor, frame: Tensor, draw: int) -> Tensor:
     return _uniform(key, frame, 2 * draw, 1)[:, 0]
 
 
+def uniforms(key: Tensor, frame: Tensor, draw: int, shape: tuple[int, ...]) -> Tensor:
+    """Numbers in (0, 1] of that shape for each session. Shapes: two of (b,) int64 -> (b, *shape) float64."""
+    return _uniform(key, frame, 2 * draw, math.prod(shape)).reshape(-1, *shape)
+
+
 def _uniform(key: Tensor, frame: Tensor, stream: int, count: int) -> Tensor:
     """Shapes: (b, count) float64 in (0, 1]."""
     place = torch.arange(count, device=key.device)

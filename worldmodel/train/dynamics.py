@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from inhabit.worldmodel.engine import ENDING_WEIGHT, Engine
-from inhabit.worldmodel.omni.block import CONTEXT_LEVEL, K_MAX, Prediction
+from inhabit.worldmodel.omni.block import CONTEXT_LEVEL, K_MAX, Draw, Prediction
 from inhabit.worldmodel.omni.dynamics import Dynamics
 from inhabit.worldmodel.omni.rewards import two_hot
 from inhabit.worldmodel.train.crew import Crew, crew_size, sharing
@@ -89,6 +89,13 @@ class DynamicsTraining:
     keeping_weight: float = 0.2
     """Weight of the loss of telling where that is."""
 
+    surprise_gain: float = 1.0
+    """Extra weight of a token for each nat by which its die surprises, MOST_NATS at most: what was foretold needs no
+    die to be painted, so nothing else teaches the convolutions to paint what dice show."""
+
+    foretell_weight: float = 0.03
+    """Weight of each nat of a frame's dice that was not foretold."""
+
     looks_frames: int = 8
     """Predictions of each step that are decoded and looked at, of frames with objects, where a detector was trained."""
 
@@ -109,6 +116,11 @@ class DynamicsTraining:
 
     head_weight: float = 0.05
     """Weight of the reward and ending losses."""
+
+
+MOST_NATS = 5.0
+UNFORETOLD_NATS = 2.0
+"""What surprises by more than this is painted, not kept."""
 
 
 class DynamicsTrainer:
@@ -240,7 +252,7 @@ class DynamicsTrainer:
             losses["words"] = self._readback(self.network, self.config.readback_prompts)
             self._readback.zero_grad(set_to_none=True)
             loss = loss + len(self._forcings) * self.config.readback_weight * losses["words"]
-        for name in ("keeping", "sound", "looks"):
+        for name in ("foretell", "keeping", "sound", "looks"):
             if name in losses:
                 loss = loss + getattr(self.config, f"{name}_weight") * losses[name]
         forcing.network.zero_grad(set_to_none=True)
@@ -251,14 +263,21 @@ class DynamicsTrainer:
         rows, target, data = lesson.rows, lesson.target, lesson.data
         least = self.config.least_weight
         ramp = least + (1 - least) * lesson.block.level.float() / K_MAX
-        painting, weight = prediction.painting, self._weight(lesson)[:, :, 0]
+        painting, weight = prediction.painting, self._weight(lesson, prediction.draw)[:, :, 0]
         error = distance(painting.painted, target.video, self.config.tolerance) * weight
         losses = {"video": (error.mean((2, 3)) * ramp).mean() / ramp.mean()}
         if painting.kept is not None and painting.pays is not None:
             objects = data.care[rows].float()
             pays = painting_pays(painting.painted, painting.kept, target.video, objects, self.config.worth_painting)
             pays = torch.maximum(pays, lesson.spoken[:, :, None, None].float())  # new words hold for objects, too
+            if prediction.draw is not None:  # so must what dice bring
+                pays = torch.maximum(pays, (self._nats(prediction.draw, pays.shape[2]) > UNFORETOLD_NATS).float())
             losses["keeping"] = F.binary_cross_entropy_with_logits(painting.pays, pays, weight)
+        if prediction.draw is not None and lesson.block.shown is not None:
+            # what a dream has forgotten no past can foretell: it counts less the longer ago anything was real
+            begun = (lesson.block.level == 0) * (1 - lesson.age / self.config.foreseen_frames).clamp(min=0)
+            nats = surprise(prediction.draw).sum(2)
+            losses["foretell"] = (nats * begun).sum() / begun.sum().clamp(min=1)
         if prediction.sound is not None and target.sound is not None:
             sound = (prediction.sound.float() - target.sound).square().mean(2) * self._loudness(rows)
             losses["sound"] = (sound * ramp).mean() / ramp.mean()
@@ -287,7 +306,7 @@ class DynamicsTrainer:
         weight = 0.2 + self._data.loudness[rows] / self._data.loudness.mean().clamp(min=1e-6)
         return weight / weight.mean()
 
-    def _weight(self, lesson: Lesson) -> Tensor:
+    def _weight(self, lesson: Lesson, draw: Draw | None) -> Tensor:
         """How much each latent counts, (b, t, 1, h, w), one on average."""
         clean = lesson.real.video
         change = (clean[:, 1:] - clean[:, :-1]).abs().mean(2, keepdim=True)
@@ -295,7 +314,16 @@ class DynamicsTrainer:
         weight = 1 + self.config.change_gain * (change / change.mean().clamp(min=1e-6)).clamp(max=4)
         weight = weight + self._object_gain * self._care(lesson)[:, :, None]
         weight = weight * (1 + self.config.spoken_gain * lesson.spoken[:, :, None, None, None])
+        if draw is not None:
+            nats = self._nats(draw, clean.shape[3]) * (lesson.block.level < CONTEXT_LEVEL - 2)[..., None, None]
+            weight = weight * (1 + self.config.surprise_gain * nats[:, :, None])
         return weight / weight.mean()
+
+    def _nats(self, draw: Draw, rows: int) -> Tensor:
+        """How much the die of each latent's token surprises, up to MOST_NATS. Shape (b, t, h, w)."""
+        patch = self.network.config.patch
+        nats = surprise(draw).detach().clamp(max=MOST_NATS).unflatten(2, (rows // patch, -1))
+        return F.interpolate(nats, scale_factor=patch)
 
     def _care(self, lesson: Lesson) -> Tensor:
         """How much objects on each latent matter, (b, t, h, w), 0 to 1."""
@@ -327,6 +355,12 @@ def painting_pays(painted: Tensor, kept: Tensor, right: Tensor, objects: Tensor,
     ours, theirs = (F.avg_pool2d(one, 3, 1, 1, count_include_pad=False)[:, 0] for one in (ours, theirs))
     near = F.max_pool2d(objects.flatten(0, 1)[:, None], 3, 1, 1)[:, 0] > 0
     return ((ours * factor**2 < theirs) | ~near).float().unflatten(0, right.shape[:2])
+
+
+def surprise(draw: Draw) -> Tensor:
+    """Nats by which each die was not foretold. Shape (b, t, n)."""
+    nats = F.cross_entropy(draw.logits.flatten(0, 2), draw.shown.flatten(), reduction="none")
+    return nats.unflatten(0, draw.shown.shape)
 
 
 def make_optimizers(

@@ -248,6 +248,7 @@ class Forcing:
             level=level,
             step=torch.full_like(level, FINEST),
             sound=sound,
+            shown=None if data.faces is None else data.faces[rows].flatten(2).long(),
         ), real
 
     def _noised(self, level: Tensor, real: Clean, past: Past) -> tuple[Tensor, Tensor | None]:

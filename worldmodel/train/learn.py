@@ -20,6 +20,7 @@ from inhabit.worldmodel.evaluate.detector import Detector, measure, train_detect
 from inhabit.worldmodel.memory.recall import Recall, RecallConfig
 from inhabit.worldmodel.neural_world import choose_device
 from inhabit.worldmodel.omni.autoencoder import Autoencoder
+from inhabit.worldmodel.omni.block import ChanceConfig
 from inhabit.worldmodel.omni.dynamics import Dynamics
 from inhabit.worldmodel.omni.motion import Motion
 from inhabit.worldmodel.omni.sound import HOPS, SoundCodec, SoundConfig
@@ -32,7 +33,7 @@ from inhabit.worldmodel.train.contents import choose_starts, title_of, vocabular
 from inhabit.worldmodel.train.display import Display
 from inhabit.worldmodel.train.dynamics import DynamicsTrainer, DynamicsTraining
 from inhabit.worldmodel.train.footage import load_footage
-from inhabit.worldmodel.train.latents import Latents, gather_latents
+from inhabit.worldmodel.train.latents import Latents, gather_latents, object_cells
 from inhabit.worldmodel.train.looks import Looks
 from inhabit.worldmodel.train.memory import pictures_for, recall_all, train_recall, usual_length
 from inhabit.worldmodel.train.motion import MotionTraining, carry_all, recent_actions, train_motion
@@ -40,6 +41,7 @@ from inhabit.worldmodel.train.presets import Preset, preset_for
 from inhabit.worldmodel.train.rehearsal import Rehearsal
 from inhabit.worldmodel.train.run import Run
 from inhabit.worldmodel.train.schedule import Budget
+from inhabit.worldmodel.train.sights import sort_sights
 from inhabit.worldmodel.train.sound import SoundTraining, encode_track, train_sound
 from inhabit.worldmodel.train.soundtrack import load_soundtrack
 
@@ -308,7 +310,8 @@ class Learner:
         if self.track:
             _, samples, channels = self.track.samples.shape
             sound = SoundConfig(hop=samples // HOPS, channels=channels)
-        dynamics = replace(preset.dynamics, text=text, sound=sound)
+        # where words are told, dice would learn to say in their place what nobody has listened to yet
+        dynamics = replace(preset.dynamics, text=text, sound=sound, chance=None if text else ChanceConfig())
         if dynamics.motion and self.footage.pose is not None and self.config.memory_share:
             motion = replace(dynamics.motion, travels=True)
             recall = RecallConfig(latent_channels=dynamics.latent_channels, grid=dynamics.grid)
@@ -347,6 +350,9 @@ class Learner:
                 f"Expected episodes of at least {training.window} frames, got none - at {self.config.recording}; "
                 f"record longer play"
             )
+        if network.config.chance and not network.chance.sights.any():
+            care = object_cells(self.footage, (world.latents.shape[-2], world.latents.shape[-1]))
+            network.chance.sights.copy_(sort_sights(world.latents, care, *network.chance.sights.shape[::3]))
         data = gather_latents(
             self.footage,
             world.latents,
@@ -354,6 +360,7 @@ class Learner:
             carried=world.carried,
             recent=recent_actions(self.footage, world.motion.config.history) if world.motion else None,
             recalled=world.recalled,
+            sights=network.chance.sights if network.config.chance else None,
             text=self.preset.dynamics.text,
             sound=world.heard,
             loudness=self.track.loudness if self.track else None,
