@@ -11,7 +11,7 @@ import torch
 from inhabit.worldmodel.dreams.temperature import Tempered
 from inhabit.worldmodel.engine import Engine
 from inhabit.worldmodel.omni.block import Block, ChanceConfig
-from inhabit.worldmodel.omni.chance import Chance, roll
+from inhabit.worldmodel.omni.chance import Chance, _as_in_play, roll
 from inhabit.worldmodel.omni.dynamics import Dynamics
 from inhabit.worldmodel.pack import fill, write_tensors
 from inhabit.worldmodel.response import noise
@@ -105,6 +105,14 @@ def test_dice_are_rolled_as_they_are_learnt(lucky):
     assert differs.nonzero().tolist() == [[1, 2], [2, 1]]
 
 
+def test_training_shows_of_a_foretold_object_some_sort_that_it_might_be():
+    likely, rare = torch.tensor([0.1, 0.5, 0.38, 0.02]).log(), torch.tensor([0.95, 0.02, 0.02, 0.01]).log()
+    logits = torch.stack([likely, likely, likely, rare])[None, None]
+    shown, rolled = torch.tensor([[[1, 1, 3, 1]]]), torch.tensor([[[2, 0, 2, 2]]])
+    # as it might be; never away; and what nobody foretold as it is
+    assert _as_in_play(shown, rolled, logits).tolist() == [[[2, 1, 3, 1]]]
+
+
 def test_at_temperature_nothing_the_likeliest_face_comes_up(lucky):
     torch.manual_seed(2)
     block = Block(
@@ -172,6 +180,7 @@ def coin_world(config, *, frames: int, seed: int) -> tuple[Latents, torch.Tensor
     return data, sights
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dice", [True, False])
 def test_a_coin_falls_as_it_should_only_with_dice(small_pack, config, dice):
     config = config if dice else replace(config, chance=None)

@@ -136,7 +136,8 @@ class Block:
     """(b, t, n) uniform in (0, 1]: a roll for each video token; without them the likeliest faces come up."""
 
     shown: Tensor | None = None
-    """(b, t, n) int64: what the dice show, where that is known: in training, and after a frame's first pass."""
+    """(b, t, n) int64: what the dice show, where that is known: in training, there beside `dice`, and after a frame's
+    first pass, then without."""
 
     heat: Tensor | None = None
     """(b, t) the temperature at which dice are rolled; 1 without."""

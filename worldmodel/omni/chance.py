@@ -16,6 +16,9 @@ from torch import Tensor, nn
 
 from inhabit.worldmodel.omni.block import Block, Draw, DynamicsConfig
 
+FORETOLD_NATS = 3.0
+"""A face of a chance above exp(-FORETOLD_NATS) was foretold."""
+
 
 class Chance(nn.Module):
     """Foretell and roll the die of each token, and show what comes up."""
@@ -40,14 +43,16 @@ class Chance(nn.Module):
         """
         grid = features.float().unflatten(2, (rows, columns))
         with torch.autocast(features.device.type, enabled=False):
+            dice = None if block.dice is None else block.dice.unflatten(2, (rows, columns))
             if block.shown is not None:
                 shown = block.shown.unflatten(2, (rows, columns))
                 logits = self._logits(grid, F.pad(shown, (1, 0))[..., :-1], F.pad(shown, (0, 0, 1, 0))[..., :-1, :])
+                painted = shown if dice is None else _as_in_play(shown, roll(logits, dice), logits)
             else:
-                dice = None if block.dice is None else block.dice.unflatten(2, (rows, columns))
                 logits, shown = self._roll(grid, dice, block.heat)
-        logits, shown = logits.flatten(2, 3), shown.flatten(2, 3)
-        sight = self.sights[shown].unflatten(2, (rows, columns)).permute(0, 1, 4, 2, 5, 3, 6)
+                painted = shown
+        logits, shown, painted = (one.flatten(2, 3) for one in (logits, shown, painted))
+        sight = self.sights[painted].unflatten(2, (rows, columns)).permute(0, 1, 4, 2, 5, 3, 6)
         return sight.flatten(5, 6).flatten(3, 4), Draw(logits=logits, shown=shown)
 
     def _roll(self, grid: Tensor, dice: Tensor | None, heat: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -68,6 +73,13 @@ class Chance(nn.Module):
     def _logits(self, features: Tensor, left: Tensor, above: Tensor) -> Tensor:
         """Shapes: (b, t, ..., d), (b, t, ...) twice -> (b, t, ..., faces)."""
         return self.foretell(features + self.beside[0](left) + self.beside[1](above))
+
+
+def _as_in_play(shown: Tensor, rolled: Tensor, logits: Tensor) -> Tensor:
+    """What training shows: of an object that was foretold, some sort that it might be, as play will. Else convolutions
+    would take the die's word for what they see better themselves. What was not foretold is shown as it is."""
+    foretold = logits.gather(-1, shown[..., None])[..., 0] - logits.logsumexp(-1) > -FORETOLD_NATS
+    return torch.where((shown > 0) & (rolled > 0) & foretold, rolled, shown)
 
 
 def roll(logits: Tensor, dice: Tensor | None, heat: Tensor | None = None) -> Tensor:

@@ -248,8 +248,15 @@ class Forcing:
             level=level,
             step=torch.full_like(level, FINEST),
             sound=sound,
-            shown=None if data.faces is None else data.faces[rows].flatten(2).long(),
+            **self._dice(rows),
         ), real
+
+    def _dice(self, rows: Tensor) -> dict[str, Tensor]:
+        """What the dice of frames show, and rolls, by name; nothing in a world without."""
+        if self.data.faces is None:
+            return {}
+        shown = self.data.faces[rows].flatten(2).long()
+        return {"shown": shown, "dice": 1 - self._uniform(shown.shape)}
 
     def _noised(self, level: Tensor, real: Clean, past: Past) -> tuple[Tensor, Tensor | None]:
         """Frames at their levels, and sound, (b, t, 2, latent), with that of the frame before: those that serve as
