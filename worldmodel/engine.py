@@ -202,7 +202,9 @@ class Engine:
         return replace(state, **self._read(prompts), strength=strengths)
 
     @torch.inference_mode()
-    def step(self, state: State, action: Tensor, *, steps: int = 2, donate: bool = False) -> tuple[State, Outcome]:
+    def step(
+        self, state: State, action: Tensor, *, steps: int = 2, donate: bool = False, shown: Tensor | None = None
+    ) -> tuple[State, Outcome]:
         """Advance every session by one frame; the given state stays as it was, unless it is given away.
 
         Args:
@@ -210,6 +212,7 @@ class Engine:
             steps: sampling steps, one of STEPS.
             donate: the caller is done with `state` and with all that shares its tensors: its ring is written to, not
                 copied. To step from it again raises WorldError on a CPU; a GPU is not waited for to find out.
+            shown: (b, n) int64 what the dice show, where that is known already; they are rolled by default.
         """
         if steps not in STEPS:
             raise WorldError(f"Expected steps to be one of {STEPS}, got {steps!r}")
@@ -221,7 +224,7 @@ class Engine:
         fresh = noise.normal(state.key, now, _FRESH, shape)
         actions = torch.cat([state.actions[:, 1:], action[:, None]], 1)
         hint = self._foresight.hint(state, actions, now)
-        ring, prediction = self._first_pass(state, action, hint, fresh, steps, donate=donate)
+        ring, prediction = self._first_pass(state, action, hint, fresh, steps, donate=donate, shown=shown)
         pays = prediction.painting.pays  # later steps see what the first one made, and would take it for news
         for index in range(1, steps):
             tau = index / steps
@@ -307,7 +310,15 @@ class Engine:
         return (samples * 32767).round().clamp(-32768, 32767).to(torch.int16)
 
     def _first_pass(
-        self, state: State, action: Tensor, hint: Hint, fresh: Tensor, steps: int, *, donate: bool
+        self,
+        state: State,
+        action: Tensor,
+        hint: Hint,
+        fresh: Tensor,
+        steps: int,
+        *,
+        donate: bool,
+        shown: Tensor | None,
     ) -> tuple[Ring, Prediction]:
         """Commit the newest frame and take the first denoising step of the next one, in one pass of two frames."""
         b, now = len(state), state.frame + 1
@@ -328,6 +339,7 @@ class Engine:
             step=step,
             sound=self._sound_pair(state, now),
             dice=self._dice(state, now),
+            shown=None if shown is None else torch.stack([shown, shown], 1),
             **self._told(_said(state), state.strength, 2),
         )
         prediction = self._predict(block, state.ring.past(now), entering=hint.entering)

@@ -17,7 +17,7 @@ from inhabit.worldmodel.pack import fill, write_tensors
 from inhabit.worldmodel.response import noise
 from inhabit.worldmodel.train.dynamics import DynamicsTrainer, DynamicsTraining
 from inhabit.worldmodel.train.latents import Latents
-from inhabit.worldmodel.train.rehearsal import RehearsalConfig
+from inhabit.worldmodel.train.rehearsal import Rehearsal, RehearsalConfig
 from inhabit.worldmodel.train.sights import faces_of, sort_sights
 
 HEADS = 0.3
@@ -85,6 +85,25 @@ def test_all_passes_of_a_frame_see_the_same_dice(lucky, monkeypatch):
     lucky.step(state, torch.zeros(1, 3), steps=4)
     assert len(seen) == 4
     assert all(torch.equal(seen[0], later) for later in seen[1:])
+
+
+def test_a_rehearsal_meets_the_objects_that_really_came(config, lucky, monkeypatch):
+    (data, _), starts = coin_world(config, frames=200, seed=0), torch.arange(0, 100, 10)
+    assert data.faces is not None
+    rehearsal = Rehearsal(data, starts, RehearsalConfig(sessions=4, context=2), frames=8)
+    told = []
+    step = lucky.step
+
+    def spy(state, action, **given):
+        told.append(given["shown"])
+        return step(state, action, **given)
+
+    monkeypatch.setattr(lucky, "step", spy)
+    rehearsal.play(lucky)
+    rows = rehearsal._plays[0].rows
+    assert len(told) == 6
+    for index, shown in enumerate(told, start=2):
+        assert torch.equal(shown, data.faces[rows[:, index]].flatten(1).long())
 
 
 def test_dice_are_rolled_as_they_are_learnt(lucky):
