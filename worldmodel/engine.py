@@ -237,7 +237,7 @@ class Engine:
                 level=self._grid(len(state), 1, index * K_MAX // steps),
                 step=self._grid(len(state), 1, _log2(steps)),
                 sound=self._sound_input(state, prediction.sound, now, tau),
-                shown=prediction.draw and prediction.draw.shown,
+                shown=prediction.draw and prediction.draw.painted,
                 **self._told(_said(state), state.strength, 1),
             )
             prediction = self._predict(block, ring.past(now), pays=pays)

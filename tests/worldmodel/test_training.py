@@ -28,6 +28,7 @@ from inhabit.worldmodel.train.dynamics import DynamicsTrainer, DynamicsTraining,
 from inhabit.worldmodel.train.footage import load_footage, object_weight
 from inhabit.worldmodel.train.forcing import FINEST, ForcingConfig
 from inhabit.worldmodel.train.latents import Latents, object_cells
+from inhabit.worldmodel.train.learn import NORMED
 from inhabit.worldmodel.train.presets import preset_for
 from inhabit.worldmodel.train.rehearsal import Rehearsal, RehearsalConfig
 from inhabit.worldmodel.train.run import Run
@@ -149,11 +150,11 @@ def test_a_training_cannot_run_away(small_pack):
 
 def test_an_older_pack_goes_on_as_the_kind_that_it_is(small_pack, tmp_path):
     run = Run(tmp_path / "pack", preset="tiny", recording="test")
-    assert run.normed() is None
+    assert run.knows(NORMED) is None
     save_pack(small_pack, tmp_path / "pack")
-    assert run.normed() is False
+    assert run.knows(NORMED) is False
     run.keep("dynamics-network", Dynamics(replace(small_pack.file.dynamics, normed=True)))
-    assert run.normed() is True
+    assert run.knows(NORMED) is True
 
 
 def test_half_steps_of_a_perfect_network_lead_to_the_clean_frame(small_pack):

@@ -172,13 +172,16 @@ class Painting:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Draw:
-    """Dice: what they showed, and how probable that was."""
+    """Dice: what came of them, and how probable that was."""
 
     logits: Tensor
     """(b, t, n, faces) float32, of each face's chance."""
 
     shown: Tensor
-    """(b, t, n) int64."""
+    """(b, t, n) int64 what they show."""
+
+    painted: Tensor
+    """(b, t, n) int64 what the convolutions were shown of that; in training now and then something like it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -53,7 +53,7 @@ class Chance(nn.Module):
                 painted = shown
         logits, shown, painted = (one.flatten(2, 3) for one in (logits, shown, painted))
         sight = self.sights[painted].unflatten(2, (rows, columns)).permute(0, 1, 4, 2, 5, 3, 6)
-        return sight.flatten(5, 6).flatten(3, 4), Draw(logits=logits, shown=shown)
+        return sight.flatten(5, 6).flatten(3, 4), Draw(logits=logits, shown=shown, painted=painted)
 
     def _roll(self, grid: Tensor, dice: Tensor | None, heat: Tensor | None) -> tuple[Tensor, Tensor]:
         """Roll diagonal by diagonal: what is to the left and above is known then."""

@@ -119,9 +119,10 @@ class Detail(nn.Module):
         both = torch.cat([notes, seen.to(notes.dtype)], dim=2).flatten(0, 1)
         h = self.join(both.contiguous(memory_format=torch.channels_last))
         h = through([self.first], h, told)
-        begin, kept = self._begin(self.begin_norm(h), block)
+        normed = self.begin_norm(h)
+        begin, kept = self._begin(normed, block)
         if sight is not None:
-            begin = self._sighted(begin, self.begin_norm(h), sight.flatten(0, 1))
+            begin = self._sighted(begin, normed, sight.flatten(0, 1))
         h = h + self.begin_in(begin.contiguous(memory_format=torch.channels_last))
         h = self.norm(through(self.blocks, h, told))
         with torch.autocast(notes.device.type, enabled=False):  # the last layer stays fp32: it sets the picture

@@ -48,6 +48,10 @@ class LearnConfig:
     """Share of the steps that show only the middle of the frames, wider or taller: the world then also plays at other
     sizes."""
 
+    dice: bool = False
+    """Draw by chance which objects come into view, instead of showing what is likeliest (an experiment: worlds no
+    longer empty themselves, but what comes does not stay). A run that has begun with dice goes on with them."""
+
     gate: float = 0.9
     """Share of the objects that are found in real frames which must be found in what the codec makes of them, before
     dynamics is trained (where objects were recorded)."""

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from inhabit.worldmodel.omni.text import TextConfig, Tokens, tokenise
 from inhabit.worldmodel.train.footage import Footage
-from inhabit.worldmodel.train.sights import faces_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +90,6 @@ def gather_latents(
     carried: Tensor | None = None,
     recent: Tensor | None = None,
     recalled: Tensor | None = None,
-    sights: Tensor | None = None,
     text: TextConfig | None = None,
     sound: Tensor | None = None,
     loudness: np.ndarray | None = None,
@@ -103,7 +101,6 @@ def gather_latents(
         carried: (n, c, h, w) latents of the frame before each, as motion carries it there.
         recent: (n, history, a) the actions that motion sees.
         recalled: (n, c + 1, h, w) what the album shows of each frame.
-        sights: (faces, c + 1, patch, patch) what each face of a world's dice stands for; None for one without.
         text: how prompts are read, for a world that shall listen to words.
         sound: (n, latent) latents of its sound, for a world that shall sound.
         loudness: (n,) how loud it was.
@@ -112,18 +109,16 @@ def gather_latents(
     def column(values: np.ndarray) -> Tensor:
         return torch.from_numpy(values.astype(np.float32)).to(device)
 
-    care = object_cells(footage, (z.shape[-2], z.shape[-1]))
     return Latents(
         z=z.to(device),
         actions=column(footage.actions),
         rewards=column(footage.rewards),
         ended=column(footage.terminated),
         first=torch.from_numpy(footage.first).to(device),
-        care=care.to(device),
+        care=object_cells(footage, (z.shape[-2], z.shape[-1])).to(device),
         carried=None if carried is None else carried.to(device),
         recent=None if recent is None else recent.to(device),
         recalled=None if recalled is None else recalled.to(device),
-        faces=None if sights is None else faces_of(z, care, sights.cpu()).to(device),
         prompts=None if text is None else tokenise([*footage.texts, ""], text).to(device),
         prompt=None if footage.text_of is None else torch.from_numpy(footage.text_of).to(device),
         sound=None if sound is None else sound.to(device),

@@ -33,7 +33,7 @@ from inhabit.worldmodel.train.contents import choose_starts, title_of, vocabular
 from inhabit.worldmodel.train.display import Display
 from inhabit.worldmodel.train.dynamics import DynamicsTrainer, DynamicsTraining
 from inhabit.worldmodel.train.footage import load_footage
-from inhabit.worldmodel.train.latents import Latents, gather_latents, object_cells
+from inhabit.worldmodel.train.latents import Latents, gather_latents
 from inhabit.worldmodel.train.looks import Looks
 from inhabit.worldmodel.train.memory import pictures_for, recall_all, train_recall, usual_length
 from inhabit.worldmodel.train.motion import MotionTraining, carry_all, recent_actions, train_motion
@@ -41,7 +41,7 @@ from inhabit.worldmodel.train.presets import Preset, preset_for
 from inhabit.worldmodel.train.rehearsal import Rehearsal
 from inhabit.worldmodel.train.run import Run
 from inhabit.worldmodel.train.schedule import Budget
-from inhabit.worldmodel.train.sights import sort_sights
+from inhabit.worldmodel.train.sights import faces_for
 from inhabit.worldmodel.train.sound import SoundTraining, encode_track, train_sound
 from inhabit.worldmodel.train.soundtrack import load_soundtrack
 
@@ -49,6 +49,8 @@ CHECK_EVERY_SAVES = 4
 SETTLED_STEPS = 2000
 """Steps after which a dynamics knows the beginnings, and goes on with all that is taught later."""
 CODEC_TRIES = 3
+NORMED, DICE = "stem.norm.weight", "chance.sights"
+"""Weights that only some kinds of dynamics have."""
 
 
 def learn(config: LearnConfig, display: Display) -> Path:
@@ -78,8 +80,12 @@ class Learner:
         self.track = load_soundtrack(config.recording) if config.sound_share else None
         self.preset = self._fitted()
         self.run = Run(config.out, preset=config.preset, recording=self.footage.meta.source)
-        if self.run.normed() is False:  # an older pack stays of its kind
+        if self.run.knows(NORMED) is False:  # an older pack stays of its kind
             self.preset = replace(self.preset, dynamics=replace(self.preset.dynamics, normed=False))
+        if config.dice or self.run.knows(DICE):
+            if self.preset.dynamics.text:  # they would learn to say in words' place what nobody has listened to yet
+                raise InhabitError(f"Expected a recording without words for --dice, got texts - at {config.recording}")
+            self.preset = replace(self.preset, dynamics=replace(self.preset.dynamics, chance=ChanceConfig()))
         threads = torch.get_num_threads()
         self.run.progress.machine = f"{platform.machine()}, {threads} threads, {self.device.type}"
         known = ", ".join(self.footage.names) or "none recorded"
@@ -310,8 +316,7 @@ class Learner:
         if self.track:
             _, samples, channels = self.track.samples.shape
             sound = SoundConfig(hop=samples // HOPS, channels=channels)
-        # where words are told, dice would learn to say in their place what nobody has listened to yet
-        dynamics = replace(preset.dynamics, text=text, sound=sound, chance=None if text else ChanceConfig())
+        dynamics = replace(preset.dynamics, text=text, sound=sound)
         if dynamics.motion and self.footage.pose is not None and self.config.memory_share:
             motion = replace(dynamics.motion, travels=True)
             recall = RecallConfig(latent_channels=dynamics.latent_channels, grid=dynamics.grid)
@@ -350,9 +355,6 @@ class Learner:
                 f"Expected episodes of at least {training.window} frames, got none - at {self.config.recording}; "
                 f"record longer play"
             )
-        if network.config.chance and not network.chance.sights.any():
-            care = object_cells(self.footage, (world.latents.shape[-2], world.latents.shape[-1]))
-            network.chance.sights.copy_(sort_sights(world.latents, care, *network.chance.sights.shape[::3]))
         data = gather_latents(
             self.footage,
             world.latents,
@@ -360,11 +362,12 @@ class Learner:
             carried=world.carried,
             recent=recent_actions(self.footage, world.motion.config.history) if world.motion else None,
             recalled=world.recalled,
-            sights=network.chance.sights if network.config.chance else None,
             text=self.preset.dynamics.text,
             sound=world.heard,
             loudness=self.track.loudness if self.track else None,
         )
+        if network.config.chance:
+            data = replace(data, faces=faces_for(network.chance, world.latents, data.care.cpu()).to(self.device))
         rehearsal = self._rehearsal(data, training, settled=settled)
         looks = Looks(world.autoencoder, world.detector) if world.detector else None
         return DynamicsTrainer(

@@ -69,11 +69,11 @@ class Run:
                     return True
         return False
 
-    def normed(self) -> bool | None:
-        """Whether the dynamics that resume() would fill are of the normed kind; None where there are none yet."""
+    def knows(self, weight: str) -> bool | None:
+        """Whether the dynamics that resume() would fill have a weight of that name; None where there are none yet."""
         for path in (self.folder / "dynamics-network.safetensors", self.pack_folder / "dynamics.safetensors"):
             if path.is_file():
-                return "stem.norm.weight" in read_tensors(path)
+                return weight in read_tensors(path)
         return None
 
     def keep_detector(self, detector: Detector) -> None:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from inhabit.worldmodel.omni.chance import Chance
+
 SAMPLE = 20_000
 """Tokens that the sorts are learnt from."""
 
@@ -17,6 +19,17 @@ ROUNDS = 20
 """Rounds of Lloyd's algorithm."""
 
 CHUNK = 4096
+
+
+def faces_for(chance: Chance, z: Tensor, care: Tensor) -> Tensor:
+    """What the dice of a recording show; new dice get their sights from it first.
+
+    Shapes: (n, c, h, w), (n, h, w) -> (n, h / patch, w / patch) int16.
+    """
+    sights = chance.sights
+    if not sights.any():
+        sights.copy_(sort_sights(z, care, len(sights), sights.shape[-1]))
+    return faces_of(z, care, sights.cpu())
 
 
 def sort_sights(z: Tensor, care: Tensor, faces: int, patch: int, *, seed: int = 0) -> Tensor:
