@@ -29,7 +29,7 @@ from inhabit.worldmodel.omni.sound import SEEN, SoundCodec
 from inhabit.worldmodel.omni.text import tokenise
 from inhabit.worldmodel.omni.transformer import Past, Words
 from inhabit.worldmodel.pack import Pack
-from inhabit.worldmodel.response import noise
+from inhabit.worldmodel.response.draws import Draws
 from inhabit.worldmodel.state import State
 
 STEPS = (1, 2, 4)
@@ -37,9 +37,6 @@ STEPS = (1, 2, 4)
 
 ENDING_WEIGHT = 10.0
 """How much more a frame that ends an episode weighs in training; taken back when endings are drawn."""
-
-# one number for each independent draw of a frame's noise
-_FRESH, _COMMITTED, _ENDING, _FRESH_SOUND, _COMMITTED_SOUND, _DICE = 0, 1, 2, 3, 4, 5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,6 +70,7 @@ class Engine:
         self.motion = motion.to(self.device).eval().requires_grad_(False) if motion else None
         self.autoencoder = autoencoder.to(self.device).eval().requires_grad_(False)
         self.dynamics = dynamics.to(self.device).eval().requires_grad_(False)
+        self._draws = Draws(dynamics.config)
         self._foresight = Foresight(
             self.autoencoder, self.motion, self.recall, self.device, keeps=dynamics.config.keeps
         )
@@ -124,14 +122,14 @@ class Engine:
         opening = self._foresight.open(latents, before, actions, pose)
         strengths = torch.full((b,), strength, device=self.device)
         block = Block(
-            noised=self._context(latents, key, t),
+            noised=self._draws.context(latents, key),
             previous=before,
             carried=opening.carried,
             recalled=opening.recalled,
             actions=actions,
             level=self._grid(b, t, CONTEXT_LEVEL),
             step=self._grid(b, t, _log2(K_MAX)),
-            sound=self._sound_context(heard, key),
+            sound=self._draws.sound_context(heard, key),
             **self._told(said, strengths, t),
         )
         made = self.dynamics(block, newest=1).made
@@ -220,8 +218,7 @@ class Engine:
             raise WorldError("Expected a state that was not given away, got one that a step with donate=True used up")
         action = action.to(self.device, torch.float32)
         now = state.frame + 1
-        shape = tuple(state.latents.shape[1:])
-        fresh = noise.normal(state.key, now, _FRESH, shape)
+        fresh = self._draws.fresh(state, now)
         actions = torch.cat([state.actions[:, 1:], action[:, None]], 1)
         hint = self._foresight.hint(state, actions, now)
         ring, prediction = self._first_pass(state, action, hint, fresh, steps, donate=donate, shown=shown)
@@ -236,7 +233,7 @@ class Engine:
                 actions=action[:, None],
                 level=self._grid(len(state), 1, index * K_MAX // steps),
                 step=self._grid(len(state), 1, _log2(steps)),
-                sound=self._sound_input(state, prediction.sound, now, tau),
+                sound=self._draws.sound_input(state, prediction.sound, now, tau),
                 shown=prediction.draw and prediction.draw.painted,
                 **self._told(_said(state), state.strength, 1),
             )
@@ -322,23 +319,18 @@ class Engine:
     ) -> tuple[Ring, Prediction]:
         """Commit the newest frame and take the first denoising step of the next one, in one pass of two frames."""
         b, now = len(state), state.frame + 1
-        old = _mix(
-            state.latents,
-            noise.normal(state.key, state.frame, _COMMITTED, tuple(fresh.shape[1:])),
-            1 - CONTEXT_LEVEL / K_MAX,
-        )
         level = torch.tensor([CONTEXT_LEVEL, 0], device=self.device).expand(b, 2)
         step = torch.tensor([_log2(K_MAX), _log2(steps)], device=self.device).expand(b, 2)
         block = Block(
-            noised=torch.stack([old, fresh], 1),
+            noised=torch.stack([self._draws.committed(state), fresh], 1),
             previous=torch.stack([state.before, state.latents], 1),
             carried=None if self.motion is None else torch.stack([state.carried, hint.carried], 1),
             recalled=None if self.recall is None else torch.stack([state.recalled, hint.recalled], 1),
             actions=torch.stack([state.actions[:, -1], action], 1),
             level=level,
             step=step,
-            sound=self._sound_pair(state, now),
-            dice=self._dice(state, now),
+            sound=self._draws.sound_pair(state, now),
+            dice=self._draws.dice(state, now),
             shown=None if shown is None else torch.stack([shown, shown], 1),
             **self._told(_said(state), state.strength, 2),
         )
@@ -363,46 +355,12 @@ class Engine:
         painting = replace(painting, pays=painting.pays if pays is None else pays)
         return replace(prediction, painting=painting, clean=painting.chosen().clamp(self._least, self._most))
 
-    def _dice(self, state: State, now: Tensor) -> Tensor | None:
-        """Rolls for a pass of two frames, of which only the second is made. Shape (b, 2, n)."""
-        config = self.dynamics.config
-        if config.chance is None:
-            return None
-        places = state.latents.shape[-1] * state.latents.shape[-2] // config.patch**2
-        rolls = noise.uniforms(state.key, now, _DICE, (places,)).float()
-        return torch.stack([rolls, rolls], 1)
-
     def _heard(self, sound: Tensor | None, b: int, t: int) -> Tensor:
         """What sessions begin with. Shape (b, t, latent), silence unless there is something better."""
         config = self.dynamics.config.sound
         if config is None:
             return torch.zeros(b, t, 0, device=self.device)
         return torch.zeros(b, t, config.latent, device=self.device) if sound is None else sound.to(self.device).float()
-
-    def _sound_context(self, heard: Tensor, key: Tensor) -> Tensor | None:
-        """Finished sound as it enters the context. Shapes: (b, t, latent) -> (b, t, 2, latent)."""
-        if not heard.shape[-1]:
-            return None
-        fresh = _drawn(key, heard.shape[1], _COMMITTED_SOUND, tuple(heard.shape[2:]))
-        old = _mix(heard, fresh, 1 - CONTEXT_LEVEL / K_MAX)
-        return torch.stack([old, F.pad(heard[:, :-1], (0, 0, 1, 0))], 2)
-
-    def _sound_pair(self, state: State, now: Tensor) -> Tensor | None:
-        """The newest frame's sound as context, and noise for the next one's. Shape (b, 2, 2, latent)."""
-        if not state.sound.shape[-1]:
-            return None
-        shape = tuple(state.sound.shape[2:])
-        kept = noise.normal(state.key, state.frame, _COMMITTED_SOUND, shape)
-        old = _mix(state.sound[:, -1], kept, 1 - CONTEXT_LEVEL / K_MAX)
-        fresh = noise.normal(state.key, now, _FRESH_SOUND, shape)
-        return torch.stack([torch.stack([old, fresh], 1), state.sound[:, -2:]], 2)
-
-    def _sound_input(self, state: State, clean: Tensor | None, now: Tensor, tau: float) -> Tensor | None:
-        """The next frame's sound part of the way. Shape (b, 1, 2, latent)."""
-        if clean is None:
-            return None
-        fresh = noise.normal(state.key, now, _FRESH_SOUND, tuple(state.sound.shape[2:]))
-        return torch.stack([_mix(clean[:, 0], fresh, 1 - tau), state.sound[:, -1]], 1)[:, None]
 
     def _read(self, prompts: Sequence[str]) -> dict[str, Tensor]:
         """What a state holds of b prompts, by name."""
@@ -427,30 +385,16 @@ class Engine:
     def _outcome(self, state: State, prediction: Prediction) -> Outcome:
         logit = prediction.ending_logit[:, -1] - torch.log(torch.tensor(ENDING_WEIGHT, device=self.device))
         chance = logit.sigmoid()
-        drawn = noise.uniform(state.key, state.frame, _ENDING) < chance
+        drawn = self._draws.ending(state) < chance
         reward = self.dynamics.expected_reward(prediction.reward_logits[:, -1])
         return Outcome(reward=reward, terminated=drawn, ending_chance=chance)
-
-    def _context(self, latents: Tensor, key: Tensor, frames: int) -> Tensor:
-        fresh = _drawn(key, frames, _COMMITTED, tuple(latents.shape[2:]))
-        return _mix(latents, fresh, 1 - CONTEXT_LEVEL / K_MAX)
 
     def _grid(self, b: int, t: int, value: int) -> Tensor:
         return torch.full((b, t), value, dtype=torch.int64, device=self.device)
 
 
-def _drawn(key: Tensor, frames: int, draw: int, shape: tuple[int, ...]) -> Tensor:
-    """Each session's noise of its first frames. Shapes: (b,) -> (b, frames, *shape)."""
-    number = torch.arange(frames, device=key.device).repeat(len(key))
-    return noise.normal(key.repeat_interleave(frames), number, draw, shape).unflatten(0, (-1, frames))
-
-
 def _said(state: State) -> dict[str, Tensor]:
     return {"words": state.words, "gist": state.gist, "said": state.said}
-
-
-def _mix(clean: Tensor, fresh: Tensor, share: float) -> Tensor:
-    return clean * (1 - share) + fresh * share
 
 
 def _log2(steps: int) -> int:
