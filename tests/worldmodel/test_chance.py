@@ -46,15 +46,25 @@ def begin(engine, keys):
     return engine.begin(latents, torch.zeros(len(keys), 5, 3), torch.tensor(keys))
 
 
-def test_faces_come_up_as_often_as_their_chances_say():
-    logits = torch.tensor([0.1, 0.6, 0.0, 0.3]).clamp(min=1e-9).log()
+def rolls(chances, heat=None):
+    """How often each face comes up in 4,000 rolls."""
+    logits = torch.tensor(chances).clamp(min=1e-9).log().expand(1, 1, 4000, len(chances))
     dice = noise.uniforms(torch.tensor([3]), torch.tensor([7]), 5, (1, 4000)).float()
-    shown = roll(logits.expand(1, 1, 4000, 4), dice)
-    share = np.bincount(shown.flatten().numpy(), minlength=4) / 4000
-    np.testing.assert_allclose(share, [0.1, 0.6, 0.0, 0.3], atol=0.03)
-    assert roll(logits.expand(1, 1, 1, 4), None).item() == 1
-    hot = roll(logits.expand(1, 1, 4000, 4), dice, torch.full((1, 1), 3.0))
-    assert (hot == 1).float().mean() < 0.5
+    shown = roll(logits, dice, None if heat is None else torch.full((1, 1), heat))
+    return np.bincount(shown.flatten().numpy(), minlength=len(chances)) / 4000
+
+
+def test_faces_come_up_as_often_as_their_chances_say():
+    np.testing.assert_allclose(rolls([0.6, 0.3, 0.0, 0.1]), [0.6, 0.3, 0.0, 0.1], atol=0.03)
+    assert rolls([0.6, 0.3, 0.0, 0.1], heat=3.0)[0] < 0.55
+    assert roll(torch.tensor([[[[0.3, 0.5, 0.2]]]]).log(), None).item() == 1
+
+
+def test_what_probably_is_there_is_there():
+    """A doubt of a tenth, renewed in every frame, would end a monster in ten frames."""
+    none, *some = rolls([0.1, 0.6, 0.0, 0.3])
+    assert none < 0.01
+    np.testing.assert_allclose(some, [0.667, 0.0, 0.333], atol=0.03)
 
 
 def test_dice_are_a_function_of_session_and_frame(lucky):

@@ -20,6 +20,10 @@ FORETOLD_NATS = 3.0
 """A face of a chance above exp(-FORETOLD_NATS) was foretold."""
 
 
+FIRM = 3.0
+"""Where an object is more likely than none, so many times the log-odds are rolled with."""
+
+
 class Chance(nn.Module):
     """Foretell and roll the die of each token, and show what comes up."""
 
@@ -85,11 +89,16 @@ def _as_in_play(shown: Tensor, rolled: Tensor, logits: Tensor) -> Tensor:
 def roll(logits: Tensor, dice: Tensor | None, heat: Tensor | None = None) -> Tensor:
     """The faces that come up; the likeliest ones without dice, or at temperature 0.
 
+    What probably is there is there: a monster in view that is doubted a little in every frame would be gone in ten, and
+    come back in the next. What probably is not there comes as often as was foretold.
+
     Shapes: (b, t, n, faces), (b, t, n) uniform in (0, 1], (b, t) -> (b, t, n) int64.
     """
     if dice is None:
         return logits.argmax(-1)
     if heat is not None:
         logits = logits / heat[..., None, None].clamp(min=1e-4)
+    odds = logits[..., 1:].logsumexp(-1, keepdim=True) - logits[..., :1]
+    logits = torch.cat([logits[..., :1], logits[..., 1:] + (FIRM - 1) * odds.clamp(min=0)], -1)
     edges = logits.softmax(-1).cumsum(-1)
     return (edges < dice[..., None] * edges[..., -1:]).sum(-1).clamp(max=logits.shape[-1] - 1)
