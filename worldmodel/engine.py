@@ -6,6 +6,7 @@ the weights for both), so a step costs K passes, not K + 1, and the context alwa
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -223,6 +224,7 @@ class Engine:
         hint = self._foresight.hint(state, actions, now)
         ring, prediction = self._first_pass(state, action, hint, fresh, steps, donate=donate, shown=shown)
         pays = prediction.painting.pays  # later steps see what the first one made, and would take it for news
+        ending = prediction.ending_logit[:, -1]  # likewise: what is made shows a frame in which nothing has ended
         for index in range(1, steps):
             tau = index / steps
             block = Block(
@@ -256,7 +258,7 @@ class Engine:
             frame=now,
             sound=heard,
         )
-        return after, self._outcome(after, prediction)
+        return after, self._outcome(after, prediction, ending)
 
     @torch.inference_mode()
     def residual(self, state: State) -> Tensor:
@@ -382,9 +384,8 @@ class Engine:
         held = Words(keys_values=keys_values, gist=said["gist"], filled=said["said"], of_frame=of_frame)
         return {"words": held, "strength": strength[:, None].expand(b, frames)}
 
-    def _outcome(self, state: State, prediction: Prediction) -> Outcome:
-        logit = prediction.ending_logit[:, -1] - torch.log(torch.tensor(ENDING_WEIGHT, device=self.device))
-        chance = logit.sigmoid()
+    def _outcome(self, state: State, prediction: Prediction, ending: Tensor) -> Outcome:
+        chance = (ending - math.log(ENDING_WEIGHT)).sigmoid()
         drawn = self._draws.ending(state) < chance
         reward = self.dynamics.expected_reward(prediction.reward_logits[:, -1])
         return Outcome(reward=reward, terminated=drawn, ending_chance=chance)

@@ -109,6 +109,11 @@ class Dynamics(nn.Module):
         """Shapes: (..., REWARD_BINS) -> (...)."""
         return (logits.softmax(-1) * self.reward_values).sum(-1)
 
+    @torch.no_grad()
+    def shift_endings(self, by: float) -> None:
+        """Add to the log-odds of every ending."""
+        self.ending_head[-1].bias += by
+
     def _told(self, block: Block) -> tuple[Tensor, Tensor]:
         """What is known of each frame as a whole, (b, t, 1, d) twice: the action, and what shall be made of it."""
         action = self.action_in(block.actions)[:, :, None]

@@ -48,9 +48,9 @@ class LearnConfig:
     """Share of the steps that show only the middle of the frames, wider or taller: the world then also plays at other
     sizes."""
 
-    dice: bool = False
-    """Draw by chance which objects come into view, instead of showing what is likeliest (an experiment: worlds no
-    longer empty themselves, but what comes does not stay). A run that has begun with dice goes on with them."""
+    dice: bool = True
+    """Draw by chance which objects come into view, instead of showing what is likeliest, which is none: where objects
+    were recorded and no words. A run that has begun with dice goes on with them."""
 
     gate: float = 0.9
     """Share of the objects that are found in real frames which must be found in what the codec makes of them, before

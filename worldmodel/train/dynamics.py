@@ -273,11 +273,11 @@ class DynamicsTrainer:
             if prediction.draw is not None:  # so must what dice bring
                 pays = torch.maximum(pays, (self._nats(prediction.draw, pays.shape[2]) > UNFORETOLD_NATS).float())
             losses["keeping"] = F.binary_cross_entropy_with_logits(painting.pays, pays, weight)
+        begun = (lesson.block.level == 0).float()
         if prediction.draw is not None and lesson.block.shown is not None:
             # what a dream has forgotten no past can foretell: it counts less the longer ago anything was real
-            begun = (lesson.block.level == 0) * (1 - lesson.age / self.config.foreseen_frames).clamp(min=0)
-            nats = surprise(prediction.draw).sum(2)
-            losses["foretell"] = (nats * begun).sum() / begun.sum().clamp(min=1)
+            known = begun * (1 - lesson.age / self.config.foreseen_frames).clamp(min=0)
+            losses["foretell"] = (surprise(prediction.draw).sum(2) * known).sum() / known.sum().clamp(min=1)
         if prediction.sound is not None and target.sound is not None:
             sound = (prediction.sound.float() - target.sound).square().mean(2) * self._loudness(rows)
             losses["sound"] = (sound * ramp).mean() / ramp.mean()
@@ -287,9 +287,10 @@ class DynamicsTrainer:
                 losses["looks"] = self._looks(painting.painted[seen], target.video[seen], care)
         rewards, ended = data.rewards[rows], data.ended[rows]
         reward = F.cross_entropy(prediction.reward_logits.flatten(0, 1), two_hot(rewards).flatten(0, 1))
-        pressure = torch.full((), ENDING_WEIGHT, device=self._device)
-        ending = F.binary_cross_entropy_with_logits(prediction.ending_logit, ended, pos_weight=pressure)
-        return losses | {"reward": reward, "ending": ending}
+        # asked where nothing of the frame is seen, as play asks: few frames end, and their pictures are learnt by heart
+        pressure = begun * (1 + (ENDING_WEIGHT - 1) * ended)
+        ending = F.binary_cross_entropy_with_logits(prediction.ending_logit, ended, pressure, reduction="sum")
+        return losses | {"reward": reward, "ending": ending / begun.sum().clamp(min=1)}
 
     def _looked_at(self, lesson: Lesson) -> tuple[Tensor, Tensor] | None:
         """Some frames with objects that had to be thought up: (k,) rows and (k,) frames of the lesson."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import platform
 import time
@@ -27,6 +28,7 @@ from inhabit.worldmodel.omni.sound import HOPS, SoundCodec, SoundConfig
 from inhabit.worldmodel.omni.text import TextConfig
 from inhabit.worldmodel.pack import Pack, WorldFile, save_pack
 from inhabit.worldmodel.train.autoencoder import encode_all, standardise, train_autoencoder
+from inhabit.worldmodel.train.calibration import calibrate_endings
 from inhabit.worldmodel.train.checks import Material, check_codec, check_dynamics, sample_rows
 from inhabit.worldmodel.train.config import LearnConfig
 from inhabit.worldmodel.train.contents import choose_starts, title_of, vocabulary_of
@@ -62,7 +64,7 @@ def learn(config: LearnConfig, display: Display) -> Path:
     latents = learner.latents(autoencoder)
     world = replace(learner.world(autoencoder, latents, sound), detector=detector)
     world = learner.memory(learner.motion(world))
-    dynamics = learner.dynamics(world)
+    dynamics = learner.calibrated(world, learner.dynamics(world))
     display.end()
     save_pack(learner.pack(world, dynamics), config.out)
     return config.out
@@ -82,9 +84,9 @@ class Learner:
         self.run = Run(config.out, preset=config.preset, recording=self.footage.meta.source)
         if self.run.knows(NORMED) is False:  # an older pack stays of its kind
             self.preset = replace(self.preset, dynamics=replace(self.preset.dynamics, normed=False))
-        if config.dice or self.run.knows(DICE):
-            if self.preset.dynamics.text:  # they would learn to say in words' place what nobody has listened to yet
-                raise InhabitError(f"Expected a recording without words for --dice, got texts - at {config.recording}")
+        # worlds with words would learn to say in their place what nobody has listened to yet
+        fitting = config.dice and len(self.footage.boxes) and not self.preset.dynamics.text
+        if fitting or self.run.knows(DICE):
             self.preset = replace(self.preset, dynamics=replace(self.preset.dynamics, chance=ChanceConfig()))
         threads = torch.get_num_threads()
         self.run.progress.machine = f"{platform.machine()}, {threads} threads, {self.device.type}"
@@ -249,6 +251,15 @@ class Learner:
             self.display.show(budget.share, budget.elapsed_s, (step + 1) * frames, "frames", figures)
 
         return trainer.train(budget, on_save=on_save, on_step=on_step)
+
+    def calibrated(self, world: Material, dynamics: Dynamics) -> Dynamics:
+        """The same with as many endings as the recording has; the run's own average stays as it learnt."""
+        self.display.begin("endings")
+        calibrated = copy.deepcopy(dynamics)
+        told = calibrate_endings(world.engine(calibrated, self.device), self.footage, world.latents)
+        if told is not None:
+            self.display.say(f"endings: told {1000 * told:.1f} in 1,000 frames, set to what was recorded")
+        return calibrated
 
     def pack(self, world: Material, dynamics: Dynamics) -> Pack:
         """The pack as it stands."""
