@@ -45,6 +45,7 @@ def test_as_many_frames_end_as_in_the_recording(small_pack, footage):
     latents = torch.randn(1000, 8, 4, 4)
     engine = engine_of(small_pack)
     before = calibrate_endings(engine, footage, latents)
+    assert before is not None
     assert abs(before - 0.25) > 0.01
     again = calibrate_endings(engine, footage, latents)
     assert again == pytest.approx(0.25, abs=1e-3)

@@ -1,17 +1,64 @@
-"""What a pack holds beside its networks: real moments to begin from, a title, the words that it knows."""
+"""What a pack holds: its networks, and beside them real moments to begin from, a title, the words that it knows."""
 
 from __future__ import annotations
 
+from typing import Any
+
+import msgspec
 import numpy as np
 import torch
 from torch import Tensor
 
+from inhabit.worldmodel.engine import STEPS
+from inhabit.worldmodel.omni.dynamics import Dynamics
 from inhabit.worldmodel.omni.text import words_of
-from inhabit.worldmodel.pack import Starts
-from inhabit.worldmodel.train.checks import CONTEXT_FRAMES
+from inhabit.worldmodel.pack import Pack, Starts, WorldFile
+from inhabit.worldmodel.train.checks import CONTEXT_FRAMES, Material
 from inhabit.worldmodel.train.footage import Footage
+from inhabit.worldmodel.train.presets import Preset
 
 STARTS = 32
+
+
+def make_pack(
+    name: str, preset: Preset, footage: Footage, world: Material, dynamics: Dynamics, *, training: dict[str, Any]
+) -> Pack:
+    """All that ships of a world.
+
+    Args:
+        preset: what its networks were made by.
+        world: what its dynamics lives in.
+        training: what the pack tells of how it was learnt.
+    """
+    starts = choose_starts(footage, world.latents, world.heard, poses=world.recall is not None)
+    source, sound, text = footage.meta.source, preset.dynamics.sound, preset.dynamics.text
+    info = msgspec.structs.replace(
+        footage.meta.world,
+        name=name,
+        title=title_of(source),
+        steps=STEPS,
+        sound_rate_hz=round(sound.samples * footage.meta.world.rate_hz) if sound else 0,
+        sound_channels=sound.channels if sound else 0,
+        prompts=footage.meta.world.prompts if text else (),
+    )
+    file = WorldFile(
+        info=info,
+        source=source,
+        autoencoder=preset.autoencoder,
+        dynamics=preset.dynamics,
+        vocabulary=vocabulary_of(footage) if text else (),
+        start_prompts=starts.prompts,
+        training=training,
+    )
+    return Pack(
+        file=file,
+        autoencoder=world.autoencoder,
+        dynamics=dynamics,
+        starts=starts,
+        motion=world.motion,
+        recall=world.recall,
+        sound=world.sound,
+    )
 
 
 def title_of(source: str) -> str:

@@ -16,7 +16,6 @@ import torch
 from torch import Tensor
 
 from inhabit.bridge.errors import InhabitError
-from inhabit.worldmodel.engine import STEPS
 from inhabit.worldmodel.evaluate.detector import Detector, measure, train_detector
 from inhabit.worldmodel.memory.recall import Recall, RecallConfig
 from inhabit.worldmodel.neural_world import choose_device
@@ -26,12 +25,12 @@ from inhabit.worldmodel.omni.dynamics import Dynamics
 from inhabit.worldmodel.omni.motion import Motion
 from inhabit.worldmodel.omni.sound import HOPS, SoundCodec, SoundConfig
 from inhabit.worldmodel.omni.text import TextConfig
-from inhabit.worldmodel.pack import Pack, WorldFile, save_pack
+from inhabit.worldmodel.pack import Pack, save_pack
 from inhabit.worldmodel.train.autoencoder import encode_all, standardise, train_autoencoder
 from inhabit.worldmodel.train.calibration import calibrate_endings
 from inhabit.worldmodel.train.checks import Material, check_codec, check_dynamics, sample_rows
 from inhabit.worldmodel.train.config import LearnConfig
-from inhabit.worldmodel.train.contents import choose_starts, title_of, vocabulary_of
+from inhabit.worldmodel.train.contents import make_pack
 from inhabit.worldmodel.train.display import Display
 from inhabit.worldmodel.train.dynamics import DynamicsTrainer, DynamicsTraining
 from inhabit.worldmodel.train.footage import load_footage
@@ -263,34 +262,9 @@ class Learner:
 
     def pack(self, world: Material, dynamics: Dynamics) -> Pack:
         """The pack as it stands."""
-        starts = choose_starts(self.footage, world.latents, world.heard, poses=world.recall is not None)
-        source, sound = self.footage.meta.source, self.preset.dynamics.sound
-        info = msgspec.structs.replace(
-            self.footage.meta.world,
-            name=self.config.name or self.config.out.name,
-            title=title_of(source),
-            steps=STEPS,
-            sound_rate_hz=round(sound.samples * self.footage.meta.world.rate_hz) if sound else 0,
-            sound_channels=sound.channels if sound else 0,
-            prompts=self.footage.meta.world.prompts if self.preset.dynamics.text else (),
-        )
-        file = WorldFile(
-            info=info,
-            source=source,
-            autoencoder=self.preset.autoencoder,
-            dynamics=self.preset.dynamics,
-            vocabulary=vocabulary_of(self.footage) if self.preset.dynamics.text else (),
-            start_prompts=starts.prompts,
-            training=msgspec.to_builtins(self.run.progress),
-        )
-        return Pack(
-            file=file,
-            autoencoder=world.autoencoder,
-            dynamics=dynamics,
-            starts=starts,
-            motion=world.motion,
-            recall=world.recall,
-            sound=world.sound,
+        name = self.config.name or self.config.out.name
+        return make_pack(
+            name, self.preset, self.footage, world, dynamics, training=msgspec.to_builtins(self.run.progress)
         )
 
     def _stage(self, name: str, share: float, batch: int) -> tuple[Budget, Callable[[int, Mapping[str, float]], None]]:
