@@ -219,6 +219,12 @@ def test_a_dream_that_stays_as_it_is_does_not_drift(footage):
     assert tidy(figures)["windows"][0]["objects_per_frame"] is None  # no detector, no figure
 
 
+def test_flicker_is_what_goes_and_comes_from_one_frame_to_the_next():
+    gone, come = drift.changes(np.array([1.0, 2, 1, 0, 0]), np.array([1.0, 0, 3, 0, 2]))
+    assert (gone, come) == (pytest.approx(1 / 3), pytest.approx(1 / 2))
+    assert np.isnan(drift.changes(np.full(3, np.nan), np.full(3, np.nan))).all()
+
+
 def test_scripted_actions_are_runs_of_recorded_ones(footage):
     script = drift.scripted_actions(footage, 100, 2)
     assert script.shape == (100, 2, 3)

@@ -117,19 +117,24 @@ def measure_drift(dream: LongDream, footage: Footage, judges: Judges, config: Dr
     `drift` is the distance of the last window's features from real ones minus that of the first; see distance().
     `floor` is the distance between two halves of the real episodes. `objects_per_frame` and `sharpness` are means;
     `action_accuracy` is the balanced accuracy with which the given actions can be read off the dream.
+    `objects_gone` is the share of the frames with objects after which the next has none, `objects_come` the reverse.
     Terminations are drawn endings, per 1000 frames; the dream goes on through them.
     """
     rows = readable_rows(footage, held_out=True)
     rows = rows[np.unique(np.linspace(0, len(rows) - 1, min(config.real_triples, len(rows))).astype(int))]
     real = judges.look(real_triples(footage, rows))
     named = footage.meta.world.actions
-    windows = []
+    windows, before, now = [], [], []
     for part in np.array_split(np.arange(len(dream.frame)), config.windows):
         triples = dream.triples[part].reshape(-1, *dream.triples.shape[2:])
         held = held_buttons(dream.actions[part].reshape(-1, dream.actions.shape[-1]), named)
         seen = judges.look(triples)
         accuracy = balanced_accuracy(seen.buttons, held, judges.inverse_dynamics.names).mean
         windows.append(_window(seen, real, accuracy, dream, part))
+        before.append(seen.before)
+        now.append(seen.objects)
+    gone, come = changes(np.concatenate(before), np.concatenate(now))
+    really_gone, really_come = changes(real.before, real.objects)
     half = (np.cumsum(footage.first)[rows] % 2).astype(bool)
     held = held_buttons(footage.actions[rows], named)
     return {
@@ -142,6 +147,8 @@ def measure_drift(dream: LongDream, footage: Footage, judges: Judges, config: Dr
             "sharpness": real.sharpness.mean(),
             "action_accuracy": balanced_accuracy(real.buttons, held, judges.inverse_dynamics.names).mean,
         },
+        "objects_gone": {"dreamt": gone, "real": really_gone},
+        "objects_come": {"dreamt": come, "real": really_come},
         "terminations_per_1000": {
             "dreamt": 1000 * float(dream.endings.mean()),
             "real": 1000 * float(footage.terminated.mean()),
@@ -169,6 +176,13 @@ def distance(one: np.ndarray, other: np.ndarray, unit: np.ndarray) -> float:
     spreads = (one.std(0) - other.std(0)) / unit
     used = np.isfinite(unit)
     return float(np.sqrt((means[used] ** 2 + spreads[used] ** 2).mean())) if used.any() else 0.0
+
+
+def changes(before: np.ndarray, now: np.ndarray) -> tuple[float, float]:
+    """How often the last object goes, and how often a first one comes, from one frame to the next; NaN where unknown."""
+    some, none = before > 0, before == 0
+    gone = float((now[some] == 0).mean()) if some.any() else float("nan")
+    return gone, float((now[none] > 0).mean()) if none.any() else float("nan")
 
 
 def _window(seen: Seen, real: Seen, accuracy: float, dream: LongDream, part: np.ndarray) -> dict[str, float]:

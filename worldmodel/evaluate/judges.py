@@ -50,12 +50,13 @@ class Judges:
     def look(self, triples: np.ndarray) -> Seen:
         """Shapes: (n, 3, h, w, 3) uint8."""
         buttons, features = read_buttons(self.inverse_dynamics, triples)
-        objects = np.full(len(triples), np.nan)
+        before, objects = np.full((2, len(triples)), np.nan)
         if self.detector is not None:
             middle = triples[:, 1]
             features = np.concatenate([features, _detector_features(self.detector, middle)], axis=1)
-            objects = count_objects(self.detector, middle)
-        return Seen(buttons=buttons, features=features, objects=objects, sharpness=sharpness(triples[:, 1]))
+            before, objects = (count_objects(self.detector, frames) for frames in (triples[:, 0], middle))
+        sharp = sharpness(triples[:, 1])
+        return Seen(buttons=buttons, features=features, before=before, objects=objects, sharpness=sharp)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +67,8 @@ class Seen:
     """(n, buttons) bool, read off the pictures."""
     features: np.ndarray
     """(n, f) float32 of both judges."""
+    before: np.ndarray
+    """(n,) objects found one frame before; NaN without a detector."""
     objects: np.ndarray
     """(n,) objects found; NaN without a detector."""
     sharpness: np.ndarray

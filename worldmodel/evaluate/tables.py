@@ -144,6 +144,7 @@ def long_runs(reports: Sequence[Report]) -> str:
                 _number(report["drift"]),
                 *("/".join(_number(window[name]) for window in shown) for name in ("distance", "objects_per_frame")),
                 _number(run["real"]["objects_per_frame"]),
+                *(_number(run.get("objects_gone", {}).get(which)) for which in ("dreamt", "real")),
                 "/".join(_number(window["action_accuracy"]) for window in shown),
                 _number(run["terminations_per_1000"]["dreamt"]),
                 _number(run["terminations_per_1000"]["real"]),
@@ -151,7 +152,7 @@ def long_runs(reports: Sequence[Report]) -> str:
         )
     head = (
         "pack", "K", "frames", "drift", "distance first/middle/last", "objects a frame", "real",
-        "buttons read first/middle/last", "endings per 1000", "real",
+        "all gone a frame later", "real", "buttons read first/middle/last", "endings per 1000", "real",
     )  # fmt: skip
     return _table(head, rows) if rows else ""
 
