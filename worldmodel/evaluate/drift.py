@@ -179,7 +179,7 @@ def distance(one: np.ndarray, other: np.ndarray, unit: np.ndarray) -> float:
 
 
 def changes(before: np.ndarray, now: np.ndarray) -> tuple[float, float]:
-    """How often the last object goes, and how often a first one comes, from one frame to the next; NaN where unknown."""
+    """How often the last object goes, and a first one comes, from one frame to the next; NaN where nobody knows."""
     some, none = before > 0, before == 0
     gone = float((now[some] == 0).mean()) if some.any() else float("nan")
     return gone, float((now[none] > 0).mean()) if none.any() else float("nan")
