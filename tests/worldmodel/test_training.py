@@ -32,6 +32,7 @@ from inhabit.worldmodel.train.learn import NORMED
 from inhabit.worldmodel.train.presets import preset_for
 from inhabit.worldmodel.train.rehearsal import Rehearsal, RehearsalConfig
 from inhabit.worldmodel.train.run import Run
+from inhabit.worldmodel.train.scars import scarred
 from inhabit.worldmodel.train.schedule import TRIAL_STEPS, Average, Budget, Threads, learning_rate
 
 
@@ -96,6 +97,27 @@ def trainer_of(small_pack, network=None, rehearsal=None, crew=1, **changes) -> D
         rehearsal=rehearsal,
         crew=crew,
     )
+
+
+def test_scars_are_in_the_past_alone_and_never_of_objects(small_pack):
+    """A piece of elsewhere lies in a past from its first frame up to some frame; what shall come really came."""
+    forcing = trainer_of(small_pack).forcing
+    random = torch.Generator().manual_seed(3)
+    past = forcing.real_past(forcing.draw_rows())
+    assert scarred(past, forcing.data, 0.0, random) is past
+    spoilt = scarred(past, forcing.data, 1.0, random)
+    differs = (spoilt.video != past.video).any(2)
+    for window in differs:
+        frames = window.flatten(1).any(1)
+        assert frames[0]
+        assert (frames[1:] <= frames[:-1]).all()  # up to some frame
+        assert all(bool((one == window[0]).all()) for one in window[frames])  # in one place
+        assert 4 <= int(window[0].sum()) < 16
+    torch.testing.assert_close((spoilt.carried != past.carried).any(2), differs[:, :-1])
+    _, real = forcing.noise(spoilt)
+    torch.testing.assert_close(real.video, forcing.data.z[past.rows].float())
+    busy = replace(forcing.data, care=torch.ones_like(forcing.data.care))
+    torch.testing.assert_close(scarred(past, busy, 1.0, random).video, past.video)
 
 
 def test_a_crew_learns_what_its_members_learn_together(small_pack):

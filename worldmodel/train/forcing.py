@@ -19,6 +19,7 @@ from inhabit.worldmodel.omni.text import Tokens
 from inhabit.worldmodel.omni.transformer import Words
 from inhabit.worldmodel.train.latents import Latents
 from inhabit.worldmodel.train.rehearsal import Past, Rehearsal
+from inhabit.worldmodel.train.scars import scarred
 
 FINEST = K_MAX.bit_length() - 1
 """log2 of the steps of the finest schedule."""
@@ -70,6 +71,10 @@ class ForcingConfig:
 
     cut_share: float = 0.0
     """Share of the steps that show only the middle of the frames, wider or taller than they are."""
+
+    scarred_share: float = 0.15
+    """Share of the windows whose past has a scar: a piece of another place of another frame, where it does not belong.
+    What a dream has lost for good, such as the gun in one's hand, no past shows how to paint again."""
 
     silent_share: float = 0.1
     """Share of the rows whose prompt is withheld, so that a world also goes on without one."""
@@ -150,7 +155,7 @@ class Forcing:
     def draw(self, share: float) -> Lesson:
         """The next lesson; `share` of the budget is behind us."""
         self.data = self._cut()
-        past = self._past()
+        past = scarred(self._past(), self.data, self.config.scarred_share, self._random)
         rows = past.rows
         block, real = self.noise(past)
         target, big = real, torch.zeros_like(block.level, dtype=torch.bool)
