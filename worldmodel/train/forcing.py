@@ -20,6 +20,7 @@ from inhabit.worldmodel.omni.transformer import Words
 from inhabit.worldmodel.train.latents import Latents
 from inhabit.worldmodel.train.rehearsal import Past, Rehearsal
 from inhabit.worldmodel.train.scars import scarred
+from inhabit.worldmodel.train.shortcut import Clean, bootstrap_target, tau_of, wide
 
 FINEST = K_MAX.bit_length() - 1
 """log2 of the steps of the finest schedule."""
@@ -94,17 +95,6 @@ class ForcingConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Clean:
-    """Clean frames: real ones, or what the network shall say."""
-
-    video: Tensor
-    """(b, t, c, h, w)."""
-
-    sound: Tensor | None = None
-    """(b, t, latent); None in a silent world."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Lesson:
     """One step's worth of training."""
 
@@ -163,7 +153,7 @@ class Forcing:
         count = self._bootstrap_rows(share)
         if count:
             block, big = self.make_big(block, real, past, count)
-            target = self.bootstrap_target(block, real, big, count)
+            target = bootstrap_target(self.network, block, real, big, count)
         if block.words and share >= self.config.guided_from:
             block, target = self.guide(block, target, big)
         return Lesson(
@@ -216,7 +206,7 @@ class Forcing:
         told = told | F.pad((late != rows)[:, :-1], (1, 0))
 
         def past(values: Tensor, seen: Tensor, wanted: Tensor, share: Tensor) -> Tensor:
-            return torch.lerp(values[seen].float(), values[wanted].float(), _wide(share, values[seen]))
+            return torch.lerp(values[seen].float(), values[wanted].float(), wide(share, values[seen]))
 
         video = torch.cat([data.z[before].float() * inside[..., None, None, None], past(data.z, late, rows, obeyed)], 1)
         sound = None
@@ -267,7 +257,7 @@ class Forcing:
         """Frames at their levels, and sound, (b, t, 2, latent), with that of the frame before: those that serve as
         context as the past has them, and those that are made as they shall be."""
         context = level >= CONTEXT_LEVEL - 2
-        video = self._blend(torch.where(_wide(context, real.video), past.video[:, 1:], real.video), level)
+        video = self._blend(torch.where(wide(context, real.video), past.video[:, 1:], real.video), level)
         if real.sound is None or past.sound is None:
             return video, None
         sound = self._blend(torch.where(context[..., None], past.sound[:, 1:], real.sound), level)
@@ -349,9 +339,9 @@ class Forcing:
         nothing = torch.full_like(part.words.of_frame, len(part.words.filled) - 1)
         told = self.network(part).painting.painted
         untold = self.network(replace(part, words=replace(part.words, of_frame=nothing))).painting.painted
-        beyond = target.video[some] + _wide(strength[some], told) * (told - untold)
+        beyond = target.video[some] + wide(strength[some], told) * (told - untold)
         video = target.video.clone()
-        video[some] = torch.where(_wide(chosen[some], told), beyond, video[some])
+        video[some] = torch.where(wide(chosen[some], told), beyond, video[some])
         strength = torch.where(big, 0.0, strength).expand(block.level.shape)
         return replace(block, strength=strength), replace(target, video=video)
 
@@ -368,29 +358,6 @@ class Forcing:
         step = torch.where(big, step, block.step)
         noised, sound = self._noised(level, real, past)
         return replace(block, noised=noised, level=level, step=step, sound=sound), big
-
-    @torch.no_grad()
-    def bootstrap_target(self, block: Block, real: Clean, big: Tensor, count: int) -> Clean:
-        """Where two half steps of the present network lead, as clean frames; real ones where no big step is taught."""
-        part, mask = block.select(slice(count)), big[:count]
-        half = torch.where(mask, part.step + 1, part.step)
-        ahead = torch.where(mask, K_MAX >> half, 0)  # levels that half a step advances
-        first = self.network(replace(part, step=half))
-        halfway = replace(
-            part,
-            noised=_advanced(part.noised, first.clean, part.level, ahead),
-            level=part.level + ahead,
-            step=half,
-            sound=_sound_advanced(part, first.sound, ahead),
-        )
-        second = self.network(halfway)
-        video = _reached(part.noised, first.clean, halfway.noised, second.clean, part.level, ahead)
-        target = Clean(video=_replaced(real.video, video, mask))
-        if real.sound is None or part.sound is None or halfway.sound is None:
-            return target
-        noised = part.sound[:, :, 0], halfway.sound[:, :, 0]
-        sound = _reached(noised[0], first.sound, noised[1], second.sound, part.level, ahead)
-        return replace(target, sound=_replaced(real.sound, sound, mask))
 
     def _levels(self, past: Past) -> Tensor:
         """Some nearly clean, as context; of the others some nothing but noise, and the rest anywhere. Where words take
@@ -410,7 +377,7 @@ class Forcing:
         return int(wanted) + self._chance(wanted % 1)  # a small batch takes turns, so that the share holds on average
 
     def _blend(self, clean: Tensor, level: Tensor) -> Tensor:
-        tau = _tau(level, clean)
+        tau = tau_of(level, clean)
         return tau * clean + (1 - tau) * self._normal(clean.shape)
 
     def _chance(self, share: float) -> bool:
@@ -421,37 +388,3 @@ class Forcing:
 
     def _uniform(self, shape: torch.Size) -> Tensor:
         return torch.rand(shape, generator=self._random, device=self._device)
-
-
-def _wide(of_frame: Tensor, like: Tensor) -> Tensor:
-    """Let one value for each frame stand beside all its numbers. Shapes: (b, t), (b, t, ...) -> (b, t, 1 ...)."""
-    return of_frame.reshape(*of_frame.shape, *[1] * (like.ndim - 2))
-
-
-def _tau(level: Tensor, like: Tensor) -> Tensor:
-    return _wide(level.float() / K_MAX, like)
-
-
-def _advanced(noised: Tensor, clean: Tensor, level: Tensor, ahead: Tensor) -> Tensor:
-    """One step towards a prediction, as long as `ahead` levels."""
-    velocity = (clean - noised) / (1 - _tau(level, noised))
-    return noised + velocity * _tau(ahead, noised)
-
-
-def _sound_advanced(part: Block, clean: Tensor | None, ahead: Tensor) -> Tensor | None:
-    if part.sound is None or clean is None:
-        return None
-    return torch.stack([_advanced(part.sound[:, :, 0], clean, part.level, ahead), part.sound[:, :, 1]], 2)
-
-
-def _reached(noised: Tensor, first: Tensor, halfway: Tensor, second: Tensor, level: Tensor, ahead: Tensor) -> Tensor:
-    """Where the mean of two half steps' velocities leads when it is followed to the end."""
-    velocity_1 = (first - noised) / (1 - _tau(level, noised))
-    velocity_2 = (second - halfway) / (1 - _tau(level + ahead, noised))
-    return noised + (1 - _tau(level, noised)) * (velocity_1 + velocity_2) / 2
-
-
-def _replaced(real: Tensor, made: Tensor, mask: Tensor) -> Tensor:
-    """`made` in the first rows where the mask says so, and `real` elsewhere."""
-    count = len(mask)
-    return torch.cat([torch.where(_wide(mask, made), made, real[:count]), real[count:]])
