@@ -84,6 +84,11 @@ class Engine:
         return cls(pack.autoencoder, pack.dynamics, device, motion=pack.motion, recall=pack.recall, sound=pack.sound)
 
     @property
+    def taught(self) -> tuple[int, ...]:
+        """Numbers of sampling steps that the world was taught."""
+        return self.dynamics.config.steps
+
+    @property
     def listens(self) -> bool:
         """Whether the world was learnt with words."""
         return self.dynamics.config.text is not None
@@ -208,13 +213,14 @@ class Engine:
 
         Args:
             action: (b, a) what each session does.
-            steps: sampling steps, one of STEPS.
+            steps: sampling steps, one of STEPS; more than it was taught are as many as it was taught.
             donate: the caller is done with `state` and with all that shares its tensors: its ring is written to, not
                 copied. To step from it again raises WorldError on a CPU; a GPU is not waited for to find out.
             shown: (b, n) int64 what the dice show, where that is known already; they are rolled by default.
         """
         if steps not in STEPS:
             raise WorldError(f"Expected steps to be one of {STEPS}, got {steps!r}")
+        steps = min(steps, max(self.taught))
         if self.device.type == "cpu" and bool(state.ring.holds(state.frame).any()):
             raise WorldError("Expected a state that was not given away, got one that a step with donate=True used up")
         action = action.to(self.device, torch.float32)

@@ -20,7 +20,7 @@ from torch import Tensor
 from inhabit.bridge.controls import Controls
 from inhabit.bridge.errors import WorldError
 from inhabit.bridge.frames import Frame
-from inhabit.worldmodel.engine import STEPS, Engine, Outcome
+from inhabit.worldmodel.engine import Engine, Outcome
 from inhabit.worldmodel.omni.autoencoder import to_pixels
 from inhabit.worldmodel.omni.text import unknown_words, unread_words, words_of
 from inhabit.worldmodel.pack import Pack, Starts, load_pack
@@ -196,8 +196,9 @@ class NeuralWorld:
         for name in settings:
             if name not in known:
                 raise WorldError(f"Expected settings among {list(known)}, got {name!r}")
-        if settings.get("steps", STEPS[0]) not in STEPS:
-            raise WorldError(f"Expected steps to be one of {STEPS}, got steps={settings['steps']!r}")
+        taught = self.info.steps
+        if settings.get("steps", taught[0]) not in taught:
+            raise WorldError(f"Expected steps to be one of {taught}, got steps={settings['steps']!r}")
         quality = settings.get("quality", QUALITY_OF[self.steps])
         if quality not in QUALITIES:
             raise WorldError(f"Expected a quality among {', '.join(QUALITIES)}, got {quality!r}")
@@ -207,7 +208,7 @@ class NeuralWorld:
         if isinstance(strength, bool) or not isinstance(strength, int | float) or not 0 <= strength <= STRONGEST:
             raise WorldError(f"Expected a strength from 0 to {STRONGEST:g}, got {strength!r}")
         prompt = self._checked_prompt(settings["prompt"]) if "prompt" in settings else self._prompt
-        self.steps = settings.get("steps", QUALITIES[quality])
+        self.steps = settings.get("steps", min(QUALITIES[quality], max(taught)))
         if settings.get("anchor") and self._state is not None:
             self._state = self._engine.anchor(self._state)
         if (prompt, strength) == (self._prompt, self._strength):

@@ -8,17 +8,20 @@ import numpy as np
 import pytest
 import torch
 
+from inhabit.bridge.toy import ToyWorld
 from inhabit.worldmodel.dreams.temperature import Tempered
 from inhabit.worldmodel.engine import Engine
 from inhabit.worldmodel.omni.block import Block, ChanceConfig
 from inhabit.worldmodel.omni.chance import Chance, _as_in_play, roll
 from inhabit.worldmodel.omni.dynamics import Dynamics
 from inhabit.worldmodel.pack import fill, write_tensors
+from inhabit.worldmodel.recordings import Meta
 from inhabit.worldmodel.response import noise
 from inhabit.worldmodel.train.dynamics import DynamicsTrainer, DynamicsTraining
-from inhabit.worldmodel.train.latents import Latents
+from inhabit.worldmodel.train.footage import Footage
+from inhabit.worldmodel.train.latents import Latents, object_cells
 from inhabit.worldmodel.train.rehearsal import Rehearsal, RehearsalConfig
-from inhabit.worldmodel.train.sights import faces_of, sort_sights
+from inhabit.worldmodel.train.sights import drawn_names, faces_of, sort_sights
 
 HEADS = 0.3
 
@@ -186,6 +189,27 @@ def test_objects_that_look_alike_show_the_same_face():
     assert not sights[0].any()
     assert not faces_of(z, torch.zeros_like(care), sights).any()
     assert not sort_sights(z, torch.zeros_like(care), 3, 4).any()
+
+
+def test_what_is_always_there_is_not_drawn():
+    """Ten frames: a wall lamp in all of them, a fireball in four, and something that was never seen."""
+    boxes = [(row, 0, 0, 0, 4, 4) for row in range(10)] + [(row, 1, 8, 8, 4, 4) for row in range(4)]
+    footage = Footage(
+        meta=Meta(world=ToyWorld().info, source="test"),
+        frames=np.zeros((10, 16, 16, 3), np.uint8),
+        actions=np.zeros((10, 1), np.float32),
+        rewards=np.zeros(10, np.float32),
+        terminated=np.zeros(10, bool),
+        first=np.arange(10) == 0,
+        seeds=np.zeros(10, np.int64),
+        boxes=np.array(boxes, np.int32),
+        names=("Lamp", "Fireball", "Ghost"),
+    )
+    assert drawn_names(footage) == [1]
+    cells = object_cells(footage, (4, 4), drawn_names(footage))
+    assert cells.sum() == 4
+    assert cells[:4, 2, 2].all()
+    assert object_cells(footage, (4, 4)).sum() == 14
 
 
 def coin_world(config, *, frames: int, seed: int) -> tuple[Latents, torch.Tensor | None]:

@@ -24,6 +24,7 @@ from inhabit.worldmodel.pack import save_pack
 from inhabit.worldmodel.recordings import Recorder
 from inhabit.worldmodel.train.autoencoder import AutoencoderTraining, train_autoencoder
 from inhabit.worldmodel.train.crew import crew_size
+from inhabit.worldmodel.train.critic import LatentCritic
 from inhabit.worldmodel.train.dynamics import DynamicsTrainer, DynamicsTraining, distance, painting_pays
 from inhabit.worldmodel.train.footage import load_footage, object_weight
 from inhabit.worldmodel.train.forcing import FINEST, ForcingConfig
@@ -71,7 +72,7 @@ class Oracle(Dynamics):
         )
 
 
-def trainer_of(small_pack, network=None, rehearsal=None, crew=1, **changes) -> DynamicsTrainer:
+def trainer_of(small_pack, network=None, rehearsal=None, crew=1, critic=None, **changes) -> DynamicsTrainer:
     torch.manual_seed(0)
     n, config = 200, small_pack.file.dynamics
     data = Latents(
@@ -96,6 +97,7 @@ def trainer_of(small_pack, network=None, rehearsal=None, crew=1, **changes) -> D
         training,
         engine_of=lambda network: Engine(small_pack.autoencoder, network, motion=small_pack.motion),
         rehearsal=rehearsal,
+        critic=critic,
         crew=crew,
     )
 
@@ -347,6 +349,33 @@ def test_a_network_learns_where_painting_pays(small_pack):
     assert trainer.network.detail.keeps
     losses = [trainer.take_step(0.0)["keeping"] for _ in range(12)]
     assert losses[-1] < losses[0]
+
+
+def test_a_critic_is_taught_alone_first_and_then_listened_to(small_pack):
+    critic = LatentCritic(8, (4, 4), width=8)
+    kept = [p.clone() for p in critic.parameters()]
+    trainer = trainer_of(small_pack, critic=critic, critic_from=0.5, critic_alone=2, critic_frames=6)
+    assert not {"critic", "told"} & set(trainer.take_step(0.4))
+    assert all(torch.equal(a, b) for a, b in zip(kept, critic.parameters(), strict=True))
+    for _ in range(2):
+        figures = trainer.take_step(0.6)
+        assert "critic" not in figures
+        assert 0 <= figures["told"] <= 1
+    assert trainer.take_step(0.6)["critic"] > 0
+    assert any(not torch.equal(a, b) for a, b in zip(kept, critic.parameters(), strict=True))
+
+
+def test_a_world_made_in_one_step_learns_from_frames_that_are_noise_or_past(small_pack):
+    config = replace(small_pack.file.dynamics, steps=(1,))
+    forcing = trainer_of(small_pack, Dynamics(config)).forcing
+    for share in (0.2, 0.9):
+        lesson = forcing.draw(share)
+        level, step = lesson.block.level, lesson.block.step
+        made = level == 0
+        assert made.any()
+        assert (level[~made] >= CONTEXT_LEVEL - 2).all()
+        assert (step[made] == 0).all()  # log2 of one step, as in play
+        torch.testing.assert_close(lesson.target.video, lesson.real.video)  # no big steps
 
 
 def test_training_lowers_the_loss(small_pack):

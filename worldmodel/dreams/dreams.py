@@ -23,7 +23,7 @@ from torch import Tensor
 from inhabit.bridge.errors import WorldError
 from inhabit.worldmodel.catalog import find_pack
 from inhabit.worldmodel.dreams.temperature import Tempered
-from inhabit.worldmodel.engine import STEPS, Engine, Outcome
+from inhabit.worldmodel.engine import Engine, Outcome
 from inhabit.worldmodel.neural_world import NeuralWorld, choose_device
 from inhabit.worldmodel.neural_world import _mixed as mixed
 from inhabit.worldmodel.omni.text import words_of
@@ -65,9 +65,9 @@ class Dreams:
     """Sessions of one world, as many as you like, on one device."""
 
     def __init__(self, pack: Pack, config: DreamConfig = DreamConfig()):
-        if config.steps is not None and config.steps not in STEPS:
-            raise WorldError(f"Expected steps to be one of {STEPS}, got {config.steps!r}")
         self.info = pack.file.info
+        if config.steps is not None and config.steps not in self.info.steps:
+            raise WorldError(f"Expected steps to be one of {self.info.steps}, got {config.steps!r}")
         self.steps = config.steps or pack.file.steps
         self.temperature = config.temperature
         self.starts = pack.starts

@@ -14,7 +14,7 @@ import torch
 from inhabit.bridge.errors import InhabitError
 from inhabit.bridge.report import machine, tidy
 from inhabit.worldmodel.catalog import WORLD_JSON
-from inhabit.worldmodel.engine import STEPS, Engine
+from inhabit.worldmodel.engine import Engine
 from inhabit.worldmodel.evaluate import drift, fidelity, plots, reality
 from inhabit.worldmodel.evaluate.dreamers import EngineDreamer
 from inhabit.worldmodel.evaluate.endings import measure_endings, measure_rewards, read_heads
@@ -140,8 +140,8 @@ def evaluate(config: EvalConfig, display: Display) -> dict[str, Any]:
     if isle:
         config = config.for_isle()
     steps = config.steps or pack.file.steps
-    if steps not in STEPS:
-        raise InhabitError(f"Expected steps to be one of {STEPS}, got {steps} - at --steps")
+    if steps not in pack.file.info.steps:
+        raise InhabitError(f"Expected steps to be one of {pack.file.info.steps}, got {steps} - at --steps")
     device = choose_device(config.device)
     engine = Engine.of(pack, device)
     clock = Stages(display)

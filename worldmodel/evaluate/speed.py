@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from inhabit.bridge.report import rss_mb
-from inhabit.worldmodel.engine import STEPS, Engine
+from inhabit.worldmodel.engine import Engine
 from inhabit.worldmodel.omni.autoencoder import Autoencoder
 from inhabit.worldmodel.omni.dynamics import Dynamics
 from inhabit.worldmodel.omni.motion import Motion
@@ -123,7 +123,7 @@ def compare_threads(subject: Subject, config: SpeedConfig, *, steps: int = 2) ->
 def measure_engine(subject: Subject, config: SpeedConfig) -> dict[str, Any]:
     """Frames a second at each number of sampling steps, one session, and where the time goes."""
     figures: dict[str, Any] = {}
-    for steps in STEPS:
+    for steps in subject.engine.taught:
         times = time_frames(subject, subject.begin(), steps, config.timed_frames, config.timed_s)
         figures[f"k{steps}"] = {**summary(times), "ms": split(subject, steps, config)}
     return figures
@@ -238,7 +238,8 @@ def quick_rates(subject: Subject, *, seconds: float = 1.5) -> dict[int, float]:
     """Frames a second at each number of sampling steps, roughly and soon, with the number of threads that suits."""
     config = SpeedConfig(timed_frames=12, timed_s=seconds / 2)
     compare_threads(subject, config)
-    return {steps: summary(time_frames(subject, subject.begin(), steps, 200, seconds))["fps"] for steps in STEPS}
+    taught = subject.engine.taught
+    return {steps: summary(time_frames(subject, subject.begin(), steps, 200, seconds))["fps"] for steps in taught}
 
 
 def _timed(subject: Subject, state: State, index: int, times: list[float]) -> State:

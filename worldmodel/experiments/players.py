@@ -21,8 +21,9 @@ EPISODES_A_TASK = 8
 EXPLORING = 0.05
 """How often a policy that records presses something else: a world that saw one way of playing knows no other."""
 
-HOLD_FRAMES = (1, 9)
-"""A random player that records holds an action so long; pressed anew each frame it never gets anywhere."""
+HOLD_FRAMES = (1, 40)
+"""A random player that records holds an action so long, most often shortly; pressed anew each frame it never gets
+anywhere, and a world that saw nobody walk to the end of the room would make it up."""
 
 
 class Episode(NamedTuple):
@@ -191,7 +192,7 @@ def _random(table: np.ndarray, hold: tuple[int, int]) -> Callable[[Frame, int], 
         if begins >= 0:
             rng, left = np.random.default_rng(begins), 0
         if left == 0:
-            held, left = table[rng.integers(len(table))], int(rng.integers(*hold))
+            held, left = table[rng.integers(len(table))], int(np.exp(rng.uniform(*np.log(hold))))
         left -= 1
         return held
 

@@ -54,6 +54,10 @@ class DynamicsConfig:
     chance: ChanceConfig | None = None
     """How what nothing foretells is drawn; None for a world that makes of it what is likeliest."""
 
+    steps: tuple[int, ...] = (1, 2, 4)
+    """Numbers of sampling steps that it is taught. With (1,) alone frames are made from nothing but noise, in training
+    as in play: no time goes into halfway frames that are never seen."""
+
     recall: RecallConfig | None = None
     """How pictures of the same place are turned to where one looks; None for a world that remembers only its ring."""
 

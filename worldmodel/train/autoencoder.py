@@ -66,10 +66,10 @@ def train_autoencoder(
 
     def lesson() -> Tensor:
         chosen = np.sort(rng.choice(rows, config.batch))
-        pixels, weight = _batch(footage, chosen, config, device)
+        pixels, weight = weighed_frames(footage, chosen, config, device)
         with precision(device):
             latents = bounded(network.encoder(pixels))
-            shown = network.decoder(_noised(latents, config.noise))
+            shown = network.decoder(noised(latents, config.noise))
         loss, figures = reconstruction_loss(shown.float(), pixels, weight, config)
         told.update(figures)
         return loss
@@ -143,7 +143,7 @@ def reconstruct(network: Autoencoder, frames: np.ndarray, device: torch.device) 
     return np.concatenate(shown)
 
 
-def _batch(
+def weighed_frames(
     footage: Footage, rows: np.ndarray, config: AutoencoderTraining, device: torch.device
 ) -> tuple[Tensor, Tensor]:
     pixels = to_float(torch.from_numpy(footage.frames[rows]).to(device))
@@ -154,7 +154,7 @@ def _batch(
     return pixels.contiguous(memory_format=torch.channels_last), weight
 
 
-def _noised(latents: Tensor, most: float) -> Tensor:
+def noised(latents: Tensor, most: float) -> Tensor:
     strength = most * torch.rand(len(latents), 1, 1, 1, device=latents.device)
     strength = strength * (torch.rand_like(strength) < 0.5)
     scale = latents.detach().float().std().to(latents.dtype)

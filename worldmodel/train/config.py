@@ -34,6 +34,10 @@ class LearnConfig:
     codec_share: float = 0.2
     """Share of the session that the codec gets when it has not passed its gate yet."""
 
+    decoder_share: float = 0.12
+    """Share of the session in which the decoder learns to draw what latents leave open, when it has not yet; 0 leaves
+    pictures as smooth as the codec makes them."""
+
     motion_share: float = 0.08
     """Share of the session that the motion network gets when there is none yet."""
 

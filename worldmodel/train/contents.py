@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from inhabit.worldmodel.engine import STEPS
 from inhabit.worldmodel.omni.dynamics import Dynamics
 from inhabit.worldmodel.omni.text import words_of
 from inhabit.worldmodel.pack import Pack, Starts, WorldFile
@@ -36,7 +35,7 @@ def make_pack(
         footage.meta.world,
         name=name,
         title=title_of(source),
-        steps=STEPS,
+        steps=preset.dynamics.steps,
         sound_rate_hz=round(sound.samples * footage.meta.world.rate_hz) if sound else 0,
         sound_channels=sound.channels if sound else 0,
         prompts=footage.meta.world.prompts if text else (),
@@ -48,6 +47,7 @@ def make_pack(
         dynamics=preset.dynamics,
         vocabulary=vocabulary_of(footage) if text else (),
         start_prompts=starts.prompts,
+        steps=min(2, max(preset.dynamics.steps)),
         training=training,
     )
     return Pack(

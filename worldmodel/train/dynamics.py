@@ -21,6 +21,7 @@ from inhabit.worldmodel.omni.block import CONTEXT_LEVEL, K_MAX, Draw, Prediction
 from inhabit.worldmodel.omni.dynamics import Dynamics
 from inhabit.worldmodel.omni.rewards import two_hot
 from inhabit.worldmodel.train.crew import Crew, crew_size, sharing
+from inhabit.worldmodel.train.critic import Criticism, Exhibits, LatentCritic
 from inhabit.worldmodel.train.forcing import Forcing, ForcingConfig, Lesson
 from inhabit.worldmodel.train.latents import Latents
 from inhabit.worldmodel.train.looks import Looks
@@ -102,6 +103,21 @@ class DynamicsTraining:
     looks_weight: float = 0.3
     """Weight of how they look beside the video's loss."""
 
+    critic_frames: int = 24
+    """Predictions of each step that a critic looks at; 0 for none."""
+
+    critic_from: float = 0.5
+    """Share of the budget before that begins; 0 for a settled network."""
+
+    critic_weight: float = 0.05
+    """Weight of how unreal they look beside the video's loss."""
+
+    critic_rate: float = 5e-4
+    """The critic's learning rate."""
+
+    critic_alone: int = 100
+    """Steps in which it learns alone, before it is listened to."""
+
     readback_prompts: int = 32
     """Prompts of each step whose words are asked for, where there are words."""
 
@@ -137,6 +153,7 @@ class DynamicsTrainer:
         engine_of: Callable[[Dynamics], Engine] | None = None,
         rehearsal: Rehearsal | None = None,
         looks: Looks | None = None,
+        critic: LatentCritic | None = None,
         crew: int | None = None,
         seed: int = 0,
     ):
@@ -150,6 +167,8 @@ class DynamicsTrainer:
         self.average = Average(network, config.average)
         self.step = 0
         self._data, self._looks = data, looks
+        self._criticism = Criticism(critic, device, rate=config.critic_rate) if critic else None
+        self._exhibits: list[Exhibits] = []
         self._engine_of, self._rehearsal = engine_of, rehearsal
         count = crew_size(device, config.batch) if crew is None else crew
         self._forcings = [
@@ -176,6 +195,11 @@ class DynamicsTrainer:
             self._readback = readback
             rest = {"params": list(readback.parameters()), "weight_decay": 0.0, "initial_lr": config.rate}
             self._optimizers[1].add_param_group(rest)
+
+    @property
+    def critic(self) -> LatentCritic | None:
+        """What tells its frames from real ones."""
+        return self._criticism.critic if self._criticism else None
 
     def read_first(self, *, encoder: bool) -> float | None:
         """Learn what prompts say, before anything else; nothing in a world without words. Returns what is left unread,
@@ -236,6 +260,9 @@ class DynamicsTrainer:
         for optimizer in self._optimizers:
             optimizer.step()
         self.average.update(self.network)
+        if self._criticism is not None and self._exhibits:
+            parts[0]["told"] = torch.tensor(self._criticism.learn(self._exhibits))
+            self._exhibits = []
         self.step += 1
         names = dict.fromkeys(name for part in parts for name in part)
         told = {name: [float(part[name]) for part in parts if name in part] for name in names}
@@ -247,12 +274,18 @@ class DynamicsTrainer:
             lesson = forcing.draw(share)
             prediction = forcing.network(lesson.block)
         losses = self._losses(prediction, lesson)
+        if self._criticism is not None and share >= self.config.critic_from:
+            exhibits = self._exhibited(lesson, prediction.painting.painted)
+            if len(exhibits.real):
+                self._exhibits.append(exhibits.detached())
+            if len(exhibits.real) and self._criticism.lessons >= self.config.critic_alone:
+                losses["critic"] = self._criticism.of(exhibits)
         loss = losses["video"] + self.config.head_weight * (losses["reward"] + losses["ending"])
         if self._readback is not None and forcing is self.forcing:
             losses["words"] = self._readback(self.network, self.config.readback_prompts)
             self._readback.zero_grad(set_to_none=True)
             loss = loss + len(self._forcings) * self.config.readback_weight * losses["words"]
-        for name in ("foretell", "keeping", "sound", "looks"):
+        for name in ("foretell", "keeping", "sound", "looks", "critic"):
             if name in losses:
                 loss = loss + getattr(self.config, f"{name}_weight") * losses[name]
         forcing.network.zero_grad(set_to_none=True)
@@ -300,6 +333,16 @@ class DynamicsTrainer:
             return None
         chosen = chosen[torch.randperm(len(chosen), device=chosen.device)[: self.config.looks_frames]]
         return chosen[:, 0], chosen[:, 1]
+
+    def _exhibited(self, lesson: Lesson, painted: Tensor) -> Exhibits:
+        """Some frames that had to be thought up, for the critic."""
+        made = (lesson.block.level <= K_MAX // 2).nonzero()
+        count = max(1, self.config.critic_frames // len(self._forcings))
+        chosen = made[torch.randperm(len(made), device=made.device)[:count]]
+        row, frame = chosen[:, 0], chosen[:, 1]
+        before = lesson.block.previous if lesson.block.carried is None else lesson.block.carried
+        real = lesson.real.video[row, frame]
+        return Exhibits(painted=painted[row, frame], real=real, before=before[row, frame])
 
     def _loudness(self, rows: Tensor) -> Tensor:
         """How much each frame's sound counts, (b, t), one on average: silence is easy and there is much of it."""

@@ -139,6 +139,7 @@ class Forcing:
         self._whole = data
         self._starts, self._batch, self._window = starts, batch, window
         self.rehearsal = rehearsal
+        self._one_step = max(network.config.steps) == 1
         self._device = starts.device
         self._random = torch.Generator(self._device).manual_seed(seed)
 
@@ -241,7 +242,7 @@ class Forcing:
             recalled=self.recalled(past, kept),
             actions=data.actions[rows],
             level=level,
-            step=torch.full_like(level, FINEST),
+            step=torch.where(level == 0, 0, FINEST) if self._one_step else torch.full_like(level, FINEST),
             sound=sound,
             **self._dice(rows),
         ), real
@@ -364,14 +365,15 @@ class Forcing:
         effect most are nothing but noise."""
         shape = past.rows.shape
         anywhere = torch.randint(K_MAX, shape, generator=self._random, device=self._device)
-        anywhere = torch.where(self._uniform(shape) < self.config.blank_share, 0, anywhere)
+        blank = 1.0 if self._one_step else self.config.blank_share
+        anywhere = torch.where(self._uniform(shape) < blank, 0, anywhere)
         dip = self._uniform(shape)
         context = CONTEXT_LEVEL - (dip > 0.7).long() - (dip > 0.9).long()
         level = torch.where(self._uniform(shape) < self.config.context_share, context, anywhere)
         return torch.where(self.spoken(past) & (self._uniform(shape) < self.config.spoken_blank), 0, level)
 
     def _bootstrap_rows(self, share: float) -> int:
-        if share < self.config.bootstrap_from:
+        if self._one_step or share < self.config.bootstrap_from:
             return 0
         wanted = self._batch * self.config.bootstrap_rows[share > 2 / 3]
         return int(wanted) + self._chance(wanted % 1)  # a small batch takes turns, so that the share holds on average

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -128,10 +129,13 @@ def gather_latents(
     )
 
 
-def object_cells(footage: Footage, grid: tuple[int, int]) -> Tensor:
+def object_cells(footage: Footage, grid: tuple[int, int], names: Collection[int] | None = None) -> Tensor:
     """Which latents have objects on them. Shape (n, rows, columns) float16: 1 under an object, 0 elsewhere.
 
     Where no objects were recorded, cells that hold something unusual count.
+
+    Args:
+        names: numbers of the names that count; all of them by default.
     """
     side = footage.frames.shape[1] // grid[0]
     cells = np.zeros((len(footage), *grid), np.float16)
@@ -139,7 +143,8 @@ def object_cells(footage: Footage, grid: tuple[int, int]) -> Tensor:
         for start in range(0, len(footage), 512):
             unusual = footage.unusual(slice(start, start + 512)) > 0.5
             cells[start : start + 512] = unusual.reshape(-1, grid[0], side, grid[1], side).any((2, 4))
-    for row, _, x, y, width, height in footage.boxes:
+    counting = slice(None) if names is None else np.isin(footage.boxes[:, 1], list(names))
+    for row, _, x, y, width, height in footage.boxes[counting]:
         cells[
             row, max(0, y) // side : (y + height - 1) // side + 1, max(0, x) // side : (x + width - 1) // side + 1
         ] = 1

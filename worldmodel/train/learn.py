@@ -1,4 +1,4 @@
-"""Learn a world from a recording: detector, codecs, gate, latents, motion, dynamics, pack; each is kept as it ends."""
+"""Learn a world from a recording, stage by stage, from detectors and codecs to dynamics; all is kept as it ends."""
 
 from __future__ import annotations
 
@@ -31,10 +31,12 @@ from inhabit.worldmodel.train.calibration import calibrate_endings
 from inhabit.worldmodel.train.checks import Material, check_codec, check_dynamics, sample_rows
 from inhabit.worldmodel.train.config import LearnConfig
 from inhabit.worldmodel.train.contents import make_pack
+from inhabit.worldmodel.train.critic import LatentCritic
+from inhabit.worldmodel.train.decoder import train_decoder
 from inhabit.worldmodel.train.display import Display
 from inhabit.worldmodel.train.dynamics import DynamicsTrainer, DynamicsTraining
 from inhabit.worldmodel.train.footage import load_footage
-from inhabit.worldmodel.train.latents import Latents, gather_latents
+from inhabit.worldmodel.train.latents import Latents, gather_latents, object_cells
 from inhabit.worldmodel.train.looks import Looks
 from inhabit.worldmodel.train.memory import pictures_for, recall_all, train_recall, usual_length
 from inhabit.worldmodel.train.motion import MotionTraining, carry_all, recent_actions, train_motion
@@ -42,7 +44,7 @@ from inhabit.worldmodel.train.presets import Preset, preset_for
 from inhabit.worldmodel.train.rehearsal import Rehearsal
 from inhabit.worldmodel.train.run import Run
 from inhabit.worldmodel.train.schedule import Budget
-from inhabit.worldmodel.train.sights import faces_for
+from inhabit.worldmodel.train.sights import drawn_names, faces_for
 from inhabit.worldmodel.train.sound import SoundTraining, encode_track, train_sound
 from inhabit.worldmodel.train.soundtrack import load_soundtrack
 
@@ -59,6 +61,7 @@ def learn(config: LearnConfig, display: Display) -> Path:
     learner = Learner(config, display)
     detector = learner.detector()
     autoencoder = learner.autoencoder(detector)
+    autoencoder = learner.decoder(autoencoder, detector)
     sound = learner.sound()
     latents = learner.latents(autoencoder)
     world = replace(learner.world(autoencoder, latents, sound), detector=detector)
@@ -84,7 +87,7 @@ class Learner:
         if self.run.knows(NORMED) is False:  # an older pack stays of its kind
             self.preset = replace(self.preset, dynamics=replace(self.preset.dynamics, normed=False))
         # worlds with words would learn to say in their place what nobody has listened to yet
-        fitting = config.dice and len(self.footage.boxes) and not self.preset.dynamics.text
+        fitting = config.dice and drawn_names(self.footage) and not self.preset.dynamics.text
         if fitting or self.run.knows(DICE):
             self.preset = replace(self.preset, dynamics=replace(self.preset.dynamics, chance=ChanceConfig()))
         threads = torch.get_num_threads()
@@ -133,6 +136,31 @@ class Learner:
             f"{kept_share(figures):.1%} - at {self.run.folder}; run the same command again to go on, "
             f"or accept it with --gate {math.floor(100 * kept_share(figures)) / 100}"
         )
+
+    def decoder(self, autoencoder: Autoencoder, detector: Detector | None) -> Autoencoder:
+        """The same codec with a decoder that draws what latents leave open; as it was, where it then shows too few of
+        the objects."""
+        progress = self.run.progress
+        if progress.decoder_minutes or not self.config.decoder_share:
+            return autoencoder
+        training = self.preset.decoder_training
+        budget, on_step = self._stage("decoder", self.config.decoder_share, training.batch, unit="windows")
+        drawing = train_decoder(
+            autoencoder, self.footage, budget, self.device, training, self.preset.autoencoder_training, on_step=on_step
+        )
+        sheet = self.run.folder / "sheets" / "decoder.png"
+        figures = check_codec(drawing, self.footage, detector, self.device, sheet)
+        self.display.say("decoder: " + ", ".join(f"{name} {value:.3f}" for name, value in figures.items()))
+        progress.decoder_minutes += budget.elapsed_s / 60
+        if kept_share(figures) < min(self.config.gate, kept_share(progress.codec)):
+            self.display.say("it shows too few of the objects: the decoder stays as it was")
+        else:
+            progress.codec = {name: value for name, value in figures.items() if math.isfinite(value)}
+            autoencoder = drawing.eval().requires_grad_(False)
+            self.run.keep("autoencoder", autoencoder)
+            self.run.forget("carried", "recalled")  # made of what the decoder shows
+        self.run.save()
+        return autoencoder
 
     def sound(self) -> SoundCodec | None:
         """The sound codec; None for a recording without sound."""
@@ -241,6 +269,8 @@ class Learner:
             progress.dynamics_frames = before[2] + trainer.step * frames
             self.run.keep("dynamics-average", average)
             self.run.keep("dynamics-network", trainer.network)
+            if trainer.critic is not None:
+                self.run.keep("critic", trainer.critic)
             self.run.save()
             if saves % CHECK_EVERY_SAVES == 0 or budget.left_s == 0:
                 self._check(world, average)
@@ -267,13 +297,15 @@ class Learner:
             name, self.preset, self.footage, world, dynamics, training=msgspec.to_builtins(self.run.progress)
         )
 
-    def _stage(self, name: str, share: float, batch: int) -> tuple[Budget, Callable[[int, Mapping[str, float]], None]]:
+    def _stage(
+        self, name: str, share: float, batch: int, *, unit: str = "pairs"
+    ) -> tuple[Budget, Callable[[int, Mapping[str, float]], None]]:
         """Begin a stage that trains: its budget, and what it shall call after each step."""
         budget = Budget(seconds=share * self.budget.seconds)
         self.display.begin(f"{name} ({budget.seconds / 60:.1f} min)")
 
         def on_step(step: int, figures: Mapping[str, float]) -> None:
-            self.display.show(budget.share, budget.elapsed_s, step * batch, "pairs", figures)
+            self.display.show(budget.share, budget.elapsed_s, step * batch, unit, figures)
 
         return budget, on_step
 
@@ -332,6 +364,7 @@ class Learner:
             training,
             forcing=replace(forcing.settled() if settled else forcing, cut_share=self.config.cut_share),
             warmup=training.warmup // 3 if resumed else training.warmup,
+            critic_from=0.0 if settled else training.critic_from,
             decay_from=training.decay_from if self.config.final else 1.0,
         )
         starts = self.footage.training_windows(training.window)
@@ -352,8 +385,12 @@ class Learner:
             loudness=self.track.loudness if self.track else None,
         )
         if network.config.chance:
-            data = replace(data, faces=faces_for(network.chance, world.latents, data.care.cpu()).to(self.device))
-        rehearsal = self._rehearsal(data, training, settled=settled)
+            drawn = object_cells(self.footage, network.config.grid, drawn_names(self.footage))
+            data = replace(data, faces=faces_for(network.chance, world.latents, drawn).to(self.device))
+        rehearsal, critic = self._rehearsal(data, training, settled=settled), None
+        if training.critic_frames:
+            critic = LatentCritic(network.config.latent_channels, network.config.grid)
+            self.run.resume("critic", critic)
         looks = Looks(world.autoencoder, world.detector) if world.detector else None
         return DynamicsTrainer(
             network,
@@ -364,6 +401,7 @@ class Learner:
             engine_of=lambda network: world.engine(network, self.device),
             rehearsal=rehearsal,
             looks=looks,
+            critic=critic,
             seed=self.run.progress.dynamics_steps,
         )
 

@@ -10,6 +10,7 @@ from inhabit.worldmodel.omni.block import DynamicsConfig
 from inhabit.worldmodel.omni.motion import MotionConfig
 from inhabit.worldmodel.omni.transformer import TransformerConfig
 from inhabit.worldmodel.train.autoencoder import AutoencoderTraining
+from inhabit.worldmodel.train.decoder import DecoderTraining
 from inhabit.worldmodel.train.dynamics import DynamicsTraining
 
 
@@ -21,20 +22,23 @@ class Preset:
     autoencoder: AutoencoderConfig = field(default_factory=AutoencoderConfig)
     dynamics: DynamicsConfig = field(default_factory=DynamicsConfig)
     autoencoder_training: AutoencoderTraining = field(default_factory=AutoencoderTraining)
+    decoder_training: DecoderTraining = field(default_factory=DecoderTraining)
     dynamics_training: DynamicsTraining = field(default_factory=DynamicsTraining)
 
 
 _CODEC = AutoencoderConfig(blocks=(1, 1, 1))
 _GPU_CODEC_TRAINING = AutoencoderTraining(batch=256, rate=2e-3)
+_GPU_DECODER_TRAINING = DecoderTraining(batch=128)
 
 PRESETS = {
     "nano": Preset(
-        about="agents on a CPU: small and quick",
+        about="agents on a CPU: small and quick, always one sampling step a frame",
         autoencoder=AutoencoderConfig(latent_channels=16, widths=(48, 96), blocks=(1, 1)),
         dynamics=DynamicsConfig(
             patch=4,
             transformer=TransformerConfig(width=128, layers=4, heads=2, hidden=344, time_every=2),
             detail_width=32,
+            steps=(1,),
         ),
         dynamics_training=DynamicsTraining(batch=8),
     ),
@@ -101,4 +105,9 @@ def preset_for(name: str, *, width: int, height: int, actions: int, on_gpu: bool
     if not on_gpu:
         return fitted
     filled = replace(preset.dynamics_training, batch=max(64, preset.dynamics_training.batch), rate=6e-4)
-    return replace(fitted, autoencoder_training=_GPU_CODEC_TRAINING, dynamics_training=filled)
+    return replace(
+        fitted,
+        autoencoder_training=_GPU_CODEC_TRAINING,
+        decoder_training=_GPU_DECODER_TRAINING,
+        dynamics_training=filled,
+    )

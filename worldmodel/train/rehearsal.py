@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from inhabit.worldmodel.engine import STEPS, Engine
+from inhabit.worldmodel.engine import Engine
 from inhabit.worldmodel.train.latents import Latents
 
 
@@ -118,7 +118,7 @@ class Rehearsal:
             prompts=said or None,
             pose=None if data.pose is None else data.pose[begin[:, 0]],
         )
-        steps = STEPS[self._played % len(STEPS)]
+        steps = engine.taught[self._played % len(engine.taught)]
         for index in range(config.context, self._frames):
             if (now := self._said(rows, index)) != said:
                 state, said = engine.say(state, now), now

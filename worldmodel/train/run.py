@@ -26,6 +26,8 @@ class Progress(msgspec.Struct, kw_only=True):
     codec_passed: bool = False
     codec: dict[str, float] = {}
     """The codec's figures when it was last measured."""
+    decoder_minutes: float = 0.0
+    """How long its decoder has learnt to draw what latents leave open."""
     dynamics_minutes: float = 0.0
     dynamics_steps: int = 0
     dynamics_frames: int = 0
@@ -94,6 +96,11 @@ class Run:
     def keep_latents(self, name: str, latents: Tensor) -> None:
         """Keep one tensor with a row for each frame of the recording."""
         write_tensors({name: latents}, self.folder / f"{name}.safetensors")
+
+    def forget(self, *names: str) -> None:
+        """Drop what was kept under these names."""
+        for name in names:
+            (self.folder / f"{name}.safetensors").unlink(missing_ok=True)
 
     def resume_latents(self, name: str, rows: int) -> Tensor | None:
         """Such a tensor, unless the recording has grown since."""

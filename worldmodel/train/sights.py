@@ -7,18 +7,33 @@ its middle. The first face is kept for tokens without an object.
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from inhabit.worldmodel.omni.chance import Chance
+from inhabit.worldmodel.train.footage import Footage
 
 SAMPLE = 20_000
 """Tokens that the sorts are learnt from."""
+
+ALWAYS = 0.9
+"""Share of the frames in which a name must be in view for it to count as always there."""
 
 ROUNDS = 20
 """Rounds of Lloyd's algorithm."""
 
 CHUNK = 4096
+
+
+def drawn_names(footage: Footage) -> list[int]:
+    """Numbers of the names that dice stand for: all but those of which one is in view all but always.
+
+    What is always there need not be drawn. Were it, dice would show little else, and a fireball between ten monsters
+    that stand would have a new place in each frame.
+    """
+    frames = [len(np.unique(footage.boxes[footage.boxes[:, 1] == name, 0])) for name in range(len(footage.names))]
+    return [name for name, count in enumerate(frames) if 0 < count < ALWAYS * len(footage)]
 
 
 def faces_for(chance: Chance, z: Tensor, care: Tensor) -> Tensor:
