@@ -285,7 +285,8 @@ class Learner:
         """The same with as many endings as the recording has; the run's own average stays as it learnt."""
         self.display.begin("endings")
         calibrated = copy.deepcopy(dynamics)
-        told = calibrate_endings(world.engine(calibrated, self.device), self.footage, world.latents)
+        engine = world.engine(calibrated, self.device)
+        told = calibrate_endings(engine, self.footage, world.latents, steps=min(2, max(engine.taught)))
         if told is not None:
             self.display.say(f"endings: told {1000 * told:.1f} in 1,000 frames, set to what was recorded")
         return calibrated
