@@ -136,7 +136,7 @@ class TakeCover:
         learn(
             LearnConfig(
                 recording=self.recording, out=self.world, name=PACK_NAME, preset=self.config.preset, minutes=left,
-                device=self.config.device, sound_share=0.0, decoder_share=0.0, gate=gate,
+                device=self.config.device, sound_share=0.0, gate=gate,
             ),
             clock,
         )  # fmt: skip

@@ -34,9 +34,13 @@ class LearnConfig:
     codec_share: float = 0.2
     """Share of the session that the codec gets when it has not passed its gate yet."""
 
-    decoder_share: float = 0.12
-    """Share of the session in which the decoder learns to draw what latents leave open, when it has not yet; 0 leaves
-    pictures as smooth as the codec makes them."""
+    decoder_share: float = 0.0
+    """Share of the session in which the decoder learns to draw what latents leave open, when it has not yet, an eighth
+    or so; 0 leaves pictures as smooth as the codec makes them. What it does to long dreams is not known yet."""
+
+    critic: bool = False
+    """Teach the dynamics by a critic of latents to paint what looks like a frame and not like the mean of many. Walls
+    get their grain back, and, as far as it was tried, blotches."""
 
     motion_share: float = 0.08
     """Share of the session that the motion network gets when there is none yet."""

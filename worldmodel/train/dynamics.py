@@ -104,7 +104,7 @@ class DynamicsTraining:
     """Weight of how they look beside the video's loss."""
 
     critic_frames: int = 24
-    """Predictions of each step that a critic looks at; 0 for none."""
+    """Predictions of each step that a critic looks at, where there is one."""
 
     critic_from: float = 0.5
     """Share of the budget before that begins; 0 for a settled network."""

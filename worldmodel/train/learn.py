@@ -389,7 +389,7 @@ class Learner:
             drawn = object_cells(self.footage, network.config.grid, drawn_names(self.footage))
             data = replace(data, faces=faces_for(network.chance, world.latents, drawn).to(self.device))
         rehearsal, critic = self._rehearsal(data, training, settled=settled), None
-        if training.critic_frames:
+        if self.config.critic:
             critic = LatentCritic(network.config.latent_channels, network.config.grid)
             self.run.resume("critic", critic)
         looks = Looks(world.autoencoder, world.detector) if world.detector else None
