@@ -6,6 +6,7 @@ import math
 from dataclasses import replace
 from functools import partial
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -462,10 +463,20 @@ def test_learning_a_world_writes_a_pack_and_resumes(toy_recording, tmp_path):
     from inhabit.worldmodel.train.display import Display
     from inhabit.worldmodel.train.learn import learn
 
-    config = LearnConfig(recording=toy_recording, out=tmp_path / "toy", preset="nano", minutes=0.4, device="cpu")
+    config = LearnConfig(
+        recording=toy_recording,
+        out=tmp_path / "toy",
+        preset="nano",
+        minutes=0.4,
+        device="cpu",
+        decoder_share=0.1,
+        critic=True,
+    )
     steps = []
     for _ in range(2):
         learn(config, Display())
+        assert (tmp_path / "toy.run" / "critic.safetensors").is_file()
+        assert msgspec.json.decode((tmp_path / "toy.run" / "progress.json").read_bytes())["decoder_minutes"] > 0
         world = NeuralWorld.open(tmp_path / "toy", device="cpu")
         assert world.reset(seed=0).pixels.shape == (64, 64, 3)
         assert world.step(Controls(action=(1, 0, 0))).index == 1
