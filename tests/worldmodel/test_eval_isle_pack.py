@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import msgspec
 import pytest
 import torch
 
@@ -58,7 +59,8 @@ def isle_pack(small_pack, tmp_path):
             if weight.ndim > 1:
                 torch.nn.init.normal_(weight, std=0.1 if weight.ndim == 2 else 0.02)
     file = type(old)(
-        info=info(IsleConfig(width=64, height=64)), source="isle", autoencoder=old.autoencoder, dynamics=config,
+        info=msgspec.structs.replace(info(IsleConfig(width=64, height=64)), steps=old.info.steps), source="isle",
+        autoencoder=old.autoencoder, dynamics=config,
         vocabulary=("night", "tower", "red"), start_prompts=("night",) * 4,
     )  # fmt: skip
     starts = replace(
