@@ -34,6 +34,9 @@ class Options:
     report: Path | None = None
     """Also write the report to this JSON file."""
 
+    episodes: int | None = None
+    """Real episodes that the world is learnt from; by default the scale's."""
+
     world_minutes: float | None = None
     """Length of the world's first training; by default the scale's. Refining it takes as long again in proportion."""
 
@@ -76,6 +79,8 @@ def run(options: Options) -> None:
         config = replace(config, world_minutes=options.world_minutes, refine_minutes=refine)
     if options.imagined_steps is not None:
         config = replace(config, ppo=replace(config.ppo, steps=options.imagined_steps))
+    if options.episodes is not None:
+        config = replace(config, episodes=options.episodes)
     if options.seeds is not None:
         config = replace(config, seeds=options.seeds)
     told = {"temperatures": options.temperatures or None, "main_temperature": options.main_temperature}

@@ -23,7 +23,7 @@ from inhabit.worldmodel.memory.foresight import Foresight, Hint
 from inhabit.worldmodel.memory.recall import Recall
 from inhabit.worldmodel.memory.ring import Ring
 from inhabit.worldmodel.omni.autoencoder import LATENT_BOUND, Autoencoder, to_float, to_pixels
-from inhabit.worldmodel.omni.block import CONTEXT_LEVEL, K_MAX, Block, Prediction
+from inhabit.worldmodel.omni.block import CONTEXT_LEVEL, K_MAX, Block, Prediction, earlier_frames
 from inhabit.worldmodel.omni.dynamics import Dynamics
 from inhabit.worldmodel.omni.motion import Motion
 from inhabit.worldmodel.omni.sound import SEEN, SoundCodec
@@ -130,6 +130,7 @@ class Engine:
         block = Block(
             noised=self._draws.context(latents, key),
             previous=before,
+            earlier=earlier_frames(before, config.earlier),
             carried=opening.carried,
             recalled=opening.recalled,
             actions=actions,
@@ -146,6 +147,7 @@ class Engine:
             ring=ring,
             latents=latents[:, -1],
             before=before[:, -1],
+            earlier=_newest_first(before[:, :-1], config.earlier),
             pixels=opening.pixels,
             carried=latents[:, -1, :0] if opening.carried is None else opening.carried[:, -1],
             canvas=Canvas.of(opening.pixels if self._foresight.keeps else opening.pixels[:, :0, :0]),
@@ -181,6 +183,7 @@ class Engine:
                 recalled=torch.zeros(b, channels + 1, rows, columns) if self.recall else latents[:, :0],
                 latents=latents,
                 before=latents,
+                earlier=torch.zeros(b, config.earlier, *latents.shape[1:]),
                 pixels=pixels,
                 carried=latents if self.motion else latents[:, :0],
                 canvas=Canvas.of(pixels if self._foresight.keeps else pixels[:, :0, :0]),
@@ -236,6 +239,7 @@ class Engine:
             block = Block(
                 noised=(prediction.clean * tau + fresh[:, None] * (1 - tau)),
                 previous=state.latents[:, None],
+                earlier=self._earlier(state, 1),
                 carried=None if self.motion is None else hint.carried[:, None],
                 recalled=None if self.recall is None else hint.recalled[:, None],
                 actions=action[:, None],
@@ -254,6 +258,7 @@ class Engine:
             ring=ring,
             latents=latents,
             before=state.latents,
+            earlier=torch.cat([state.before[:, None], state.earlier], 1)[:, : state.earlier.shape[1]],
             pixels=pixels,
             carried=hint.carried,
             canvas=self._foresight.painted(hint, latents, pixels),
@@ -298,7 +303,7 @@ class Engine:
         anew = self.begin(latents, state.actions[:, -2:], state.key, sound=heard)
         # frames are numbered on: noise must not repeat, and the album must know what is old
         ring = anew.ring.later(state.frame - 1)
-        seen = {"pixels": anew.pixels, "canvas": anew.canvas}
+        seen = {"pixels": anew.pixels, "canvas": anew.canvas, "earlier": anew.earlier}
         return replace(state, ring=ring, latents=latents[:, 1], before=latents[:, 0], **seen)
 
     @torch.inference_mode()
@@ -332,6 +337,7 @@ class Engine:
         block = Block(
             noised=torch.stack([self._draws.committed(state), fresh], 1),
             previous=torch.stack([state.before, state.latents], 1),
+            earlier=self._earlier(state, 2),
             carried=None if self.motion is None else torch.stack([state.carried, hint.carried], 1),
             recalled=None if self.recall is None else torch.stack([state.recalled, hint.recalled], 1),
             actions=torch.stack([state.actions[:, -1], action], 1),
@@ -362,6 +368,13 @@ class Engine:
             pays = painting.pays.masked_fill(entering[:, None], torch.inf)
         painting = replace(painting, pays=painting.pays if pays is None else pays)
         return replace(prediction, painting=painting, clean=painting.chosen().clamp(self._least, self._most))
+
+    def _earlier(self, state: State, frames: int) -> Tensor | None:
+        """What the newest so many frames, up to the one that is made, see of what was before the one before them."""
+        if not self.dynamics.config.earlier:
+            return None
+        newest = torch.cat([state.before[:, None], state.earlier], 1)
+        return torch.stack([newest[:, 1:], newest[:, :-1]], 1)[:, -frames:].flatten(2, 3)
 
     def _heard(self, sound: Tensor | None, b: int, t: int) -> Tensor:
         """What sessions begin with. Shape (b, t, latent), silence unless there is something better."""
@@ -398,6 +411,12 @@ class Engine:
 
     def _grid(self, b: int, t: int, value: int) -> Tensor:
         return torch.full((b, t), value, dtype=torch.int64, device=self.device)
+
+
+def _newest_first(frames: Tensor, count: int) -> Tensor:
+    """The last frames, zeros where there are none. Shapes: (b, t, c, h, w) -> (b, count, c, h, w)."""
+    before = frames.new_zeros(len(frames), count, *frames.shape[2:])
+    return torch.cat([before, frames], 1)[:, frames.shape[1] :].flip(1)
 
 
 def _said(state: State) -> dict[str, Tensor]:

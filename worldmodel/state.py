@@ -28,6 +28,8 @@ class State:
     """(b, c, h, w) the newest frame, finished but not yet committed."""
     before: Tensor
     """(b, c, h, w) the frame before it."""
+    earlier: Tensor
+    """(b, earlier, c, h, w) the frames before that one, the newest first; none in a world that does not look back."""
     pixels: Tensor
     """(b, h, w, 3) uint8 the newest frame as it is shown; no rows in a world that does not look at it, one without
     motion: there Engine.show() decodes it when somebody asks."""

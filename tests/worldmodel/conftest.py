@@ -11,6 +11,15 @@ import pytest
 torch = pytest.importorskip("torch")
 
 
+@pytest.fixture(scope="module")
+def one_thread():
+    """On a machine that others use too, two threads wait for each other at every layer."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="session")
 def small_pack():
     """A pack of a 64x64 world with a network of a few thousand weights, none of them zero."""

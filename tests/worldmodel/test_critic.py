@@ -8,15 +8,9 @@ torch = pytest.importorskip("torch")
 
 from inhabit.worldmodel.train.critic import Criticism, Exhibits, LatentCritic  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CPU = torch.device("cpu")
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def exhibits(painted: float, frames: int = 8) -> Exhibits:

@@ -20,6 +20,8 @@ from inhabit.worldmodel.train.decoder import DecoderTraining, train_decoder, win
 from inhabit.worldmodel.train.footage import Footage  # noqa: E402
 from inhabit.worldmodel.train.schedule import Budget  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CPU = torch.device("cpu")
 CODEC = AutoencoderConfig(latent_channels=4, widths=(16, 16), blocks=(1, 1))
 
@@ -39,14 +41,6 @@ def draw(codec: Autoencoder, footage: Footage, steps: int, config: DecoderTraini
     """What train_decoder makes of a codec in so many steps."""
     limit = Steps(steps)
     return train_decoder(codec, footage, limit.budget, CPU, config, AutoencoderTraining(), on_step=limit.count)
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import torch
 
 from inhabit.bridge.errors import WorldError
 from inhabit.worldmodel.engine import Engine
-from inhabit.worldmodel.omni.block import CONTEXT_LEVEL, K_MAX, Block
+from inhabit.worldmodel.omni.block import CONTEXT_LEVEL, K_MAX, Block, earlier_frames
 from inhabit.worldmodel.omni.dynamics import Dynamics
 from inhabit.worldmodel.response import noise
 from inhabit.worldmodel.state import State
@@ -198,6 +198,30 @@ def test_a_world_that_does_not_look_at_its_frames_shows_them_when_asked(small_pa
     assert engine.show(state).shape == (1, 64, 64, 3)
     assert len(decoded) == 1
     hook.remove()
+
+
+def test_convolutions_see_earlier_frames_in_play_as_in_training(small_pack):
+    config = replace(without_motion(small_pack), earlier=2)
+    torch.manual_seed(7)
+    engine = Engine.of(replace(small_pack, motion=None, dynamics=Dynamics(config)))
+    shown = []
+    hook = engine.dynamics.register_forward_pre_hook(lambda _, arguments: shown.append(arguments[0]))
+    torch.manual_seed(1)
+    lived = list(torch.randn(4, 1, 8, 4, 4))
+    state = engine.begin(torch.stack(lived, 1), torch.zeros(1, 4, 3), torch.tensor([3]))
+    for _ in range(3):
+        state, _ = engine.step(state, torch.zeros(1, 3), steps=2)
+        lived.append(state.latents)
+    hook.remove()
+    previous = torch.stack([torch.zeros_like(lived[0]), *lived[:-1]], 1)
+    looked_back = earlier_frames(previous, 2)
+    assert looked_back is not None
+    assert torch.equal(looked_back[0, 4], torch.cat([lived[2][0], lived[1][0]]))
+    begun, *made = shown
+    assert torch.equal(begun.earlier, looked_back[:, :4])
+    for index, (first, second) in enumerate(zip(made[::2], made[1::2], strict=True), start=4):
+        assert torch.equal(first.earlier, looked_back[:, index - 1 : index + 1])
+        assert torch.equal(second.earlier, looked_back[:, index : index + 1])
 
 
 def without_motion(pack):

@@ -21,15 +21,9 @@ from inhabit.worldmodel.pack import load_pack
 from inhabit.worldmodel.recordings import Box, Meta, Moment, RecordingError, ShardWriter, write_meta
 from inhabit.worldmodel.train.display import Display
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 LENGTH = 26
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(autouse=True)

@@ -31,15 +31,9 @@ from inhabit.worldmodel.worlds.isle.attributes import SCENE, VALUES, Attributes,
 from inhabit.worldmodel.worlds.isle.motion import ACTIONS
 from inhabit.worldmodel.worlds.isle.scene import replaced
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SIZE = (64, 64)
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

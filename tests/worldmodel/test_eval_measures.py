@@ -41,17 +41,10 @@ from inhabit.worldmodel.recordings import Meta
 from inhabit.worldmodel.train.footage import Footage
 from inhabit.worldmodel.train.schedule import Budget
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 EPISODES, LENGTH = 8, 40
 TURN_PX = 4
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """On a machine that others use too, two threads wait for each other at every layer."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

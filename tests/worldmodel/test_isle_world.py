@@ -42,17 +42,11 @@ from inhabit.worldmodel.worlds.isle.scene import (  # noqa: E402
 from inhabit.worldmodel.worlds.isle.sound import sound  # noqa: E402
 from inhabit.worldmodel.worlds.isle.world import IsleConfig, IsleWorld  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 IDLE = (0.0,) * 6
 AHEAD = (0.0, 1.0, 0.0, 0.0, 0.0, 0.0)
 THROW = (0.0, 0.0, 0.0, 0.0, 0.0, 1.0)
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def walk(state: State, action: tuple[float, ...], frames: int) -> State:

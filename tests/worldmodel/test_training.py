@@ -220,7 +220,7 @@ def test_the_previous_frame_is_the_one_before_and_nothing_at_an_episodes_start(s
     trainer = trainer_of(small_pack, forcing=ForcingConfig(previous_noise=0.0, previous_drop=0.0))
     rows = torch.stack([torch.arange(0, 10), torch.arange(110, 120)])  # the first begins an episode
     clean = trainer._data.z[rows].float()
-    previous, _ = trainer.forcing.previous(trainer.forcing.real_past(rows), torch.ones_like(rows, dtype=torch.bool))
+    previous, _, _ = trainer.forcing.previous(trainer.forcing.real_past(rows), torch.ones_like(rows, dtype=torch.bool))
     assert torch.equal(previous[:, 1:], clean[:, :-1])
     assert not previous[0, 0].any()
     assert torch.equal(previous[1, 0], trainer._data.z[109].float())

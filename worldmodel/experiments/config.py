@@ -35,20 +35,20 @@ class PPOConfig:
     envs: int = 64
     """Environments side by side."""
 
-    length: int = 64
+    length: int = 32
     """Steps of each between two updates."""
 
     epochs: int = 4
     parts: int = 8
     """Parts that a batch is learnt in, in each epoch."""
 
-    rate: float = 3e-4
+    rate: float = 1e-3
     """Learning rate; it falls to 0."""
 
     gamma: float = 0.99
     lam: float = 0.95
     clip: float = 0.2
-    entropy: float = 0.01
+    entropy: float = 0.003
     value_weight: float = 0.5
     most_gradient: float = 0.5
     reward_scale: float = 0.025
@@ -68,7 +68,7 @@ class TakeCoverConfig:
     size: int = 64
     """Width and height of a frame, pixels."""
 
-    episodes: int = 800
+    episodes: int = 4000
     """Real episodes to learn the first world from, half random, half scripted."""
 
     collect_episodes: int = 300

@@ -73,6 +73,10 @@ class DynamicsConfig:
     actions: int = 3
     """Numbers in an action."""
 
+    earlier: int = 0
+    """Frames before the previous one that the convolutions see too: one picture tells how near a fireball is, several
+    where it flies. A world with motion has its network for that."""
+
     registers: int = 2
     """Tokens without a meaning of their own, for the network's notes."""
 
@@ -120,6 +124,10 @@ class Block:
     step: Tensor
     """(b, t) int64, log2 of the steps of the schedule that this pass belongs to: 0 (one step) .. log2 K_MAX."""
 
+    earlier: Tensor | None = None
+    """(b, t, earlier * c, h, w) frames before the previous one, the newest first, as slightly noised, zeros where there
+    are none; None for a network that sees none."""
+
     carried: Tensor | None = None
     """(b, t, c, h, w) the frame before as motion carries it to where it will be, slightly noised or zeros."""
 
@@ -151,6 +159,18 @@ class Block:
         chosen = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "words"}
         words = self.words and replace(self.words, of_frame=self.words.of_frame[where])
         return Block(words=words, **{name: value if value is None else value[where] for name, value in chosen.items()})
+
+
+def earlier_frames(previous: Tensor, count: int) -> Tensor | None:
+    """What Block.earlier holds, of what Block.previous holds of frames that follow each other from the first on.
+
+    Shapes: (b, t, c, h, w) -> (b, t, count * c, h, w), None for no frames.
+    """
+    if not count:
+        return None
+    t = previous.shape[1]
+    padded = torch.cat([torch.zeros_like(previous[:, :1]).expand(-1, count, -1, -1, -1), previous], 1)
+    return torch.cat([padded[:, count - back : count - back + t] for back in range(1, count + 1)], 2)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -61,6 +61,7 @@ class Stem(nn.Module):
         width, pictures = config.detail_width, 2 + (config.motion is not None) + (config.recall is not None)
         known = 2 + (config.recall is not None)
         self.grid = config.grid
+        pictures += config.earlier
         self.join = nn.Conv2d(pictures * config.latent_channels + known, width, 3, padding=1)
         self.blocks = residual_blocks(config, config.detail_blocks[0])
         self.norm = ChannelNorm(width) if config.normed else nn.Identity()
@@ -69,7 +70,7 @@ class Stem(nn.Module):
         """Shapes: (b, t, 1, d) -> (b, t, detail_width, h, w)."""
         # convolutions do not know where they are, and turning the view moves its edges twice as far as its middle
         shape = block.noised.shape[:2]
-        pictures = [block.noised, block.previous, block.carried, block.recalled]
+        pictures = [block.noised, block.previous, block.earlier, block.carried, block.recalled]
         pictures = [picture for picture in pictures if picture is not None]
         place = place_of(block.noised, self.grid).expand(*shape, -1, -1, -1)
         both = torch.cat([*pictures, place], dim=2).flatten(0, 1).contiguous(memory_format=torch.channels_last)

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from inhabit.worldmodel.omni.block import CONTEXT_LEVEL, K_MAX, Block
+from inhabit.worldmodel.omni.block import CONTEXT_LEVEL, K_MAX, Block, earlier_frames
 from inhabit.worldmodel.omni.dynamics import Dynamics
 from inhabit.worldmodel.omni.text import Tokens
 from inhabit.worldmodel.omni.transformer import Words
@@ -233,11 +233,12 @@ class Forcing:
         real = Clean(video=data.z[rows].float(), sound=None if data.sound is None else data.sound[rows].float())
         level = self._levels(past)
         kept = self._kept(rows)
-        previous, carried = self.previous(past, kept)
+        previous, earlier, carried = self.previous(past, kept)
         noised, sound = self._noised(level, real, past)
         return Block(
             noised=noised,
             previous=previous,
+            earlier=earlier,
             carried=carried,
             recalled=self.recalled(past, kept),
             actions=data.actions[rows],
@@ -284,17 +285,20 @@ class Forcing:
         since = F.max_pool1d(F.pad(past.told.float(), (self.config.spoken_frames - 1, 0)), self.config.spoken_frames, 1)
         return changed.any(-1) | past.told | ((since > 0) & (past.age > 0))
 
-    def previous(self, past: Past, kept: Tensor) -> tuple[Tensor, Tensor | None]:
-        """The frame before each, and as motion carries it there, slightly noised; nothing where an episode begins,
-        and where it is not kept."""
+    def previous(self, past: Past, kept: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """The frame before each, those before it, and it as motion carries it there, slightly noised; nothing where an
+        episode begins, and where it is not kept."""
         rows, before = past.rows, past.video[:, :-1]
         share = self.config.previous_noise * self._uniform(rows.shape)[..., None, None, None]
         kept = kept[..., None, None, None]
+        earlier = earlier_frames(before, self.network.config.earlier)
+        if earlier is not None:
+            earlier = (earlier * (1 - share) + self._normal(earlier.shape) * share) * kept
         carried = None
         if past.carried is not None:
             there = kept & ~self.data.first[rows][..., None, None, None]
             carried = (past.carried * (1 - share) + self._normal(past.carried.shape) * share) * there
-        return (before * (1 - share) + self._normal(before.shape) * share) * kept, carried
+        return (before * (1 - share) + self._normal(before.shape) * share) * kept, earlier, carried
 
     def recalled(self, past: Past, kept: Tensor) -> Tensor | None:
         """What the album shows, slightly noised; now and then nothing, and where nothing is kept. Shape

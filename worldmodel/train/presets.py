@@ -36,8 +36,9 @@ PRESETS = {
         autoencoder=AutoencoderConfig(latent_channels=16, widths=(48, 96), blocks=(1, 1)),
         dynamics=DynamicsConfig(
             patch=4,
+            earlier=2,
             transformer=TransformerConfig(width=128, layers=4, heads=2, hidden=344, time_every=2),
-            detail_width=32,
+            detail_width=48,
             steps=(1,),
         ),
         dynamics_training=DynamicsTraining(batch=8),
