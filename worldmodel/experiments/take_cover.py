@@ -11,16 +11,16 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
 
 from inhabit.bridge.errors import InhabitError
-from inhabit.bridge.report import machine, read_report, tidy, write_report
+from inhabit.bridge.report import read_report, write_report
 from inhabit.worldmodel.experiments.config import (
     CHECKED,
     COLLECTED,
@@ -32,12 +32,13 @@ from inhabit.worldmodel.experiments.config import (
     PPOConfig,
     TakeCoverConfig,
 )
-from inhabit.worldmodel.experiments.measures import mean_with_interval, over_seeds, rank_correlation, transfer_ratio
 from inhabit.worldmodel.experiments.pieces import Clock, TrainingFile
 from inhabit.worldmodel.experiments.players import GameEnvs, play
 from inhabit.worldmodel.experiments.policy import Policy, save_policy
 from inhabit.worldmodel.experiments.ppo import Envs, Learning, train, whole_episodes
 from inhabit.worldmodel.experiments.starts import put_starts
+from inhabit.worldmodel.experiments.summary import Stages, plain, summarise
+from inhabit.worldmodel.neural_world import choose_device
 from inhabit.worldmodel.train.config import LearnConfig
 from inhabit.worldmodel.train.display import Display
 
@@ -56,6 +57,19 @@ class MakeDreams(Protocol):
     ) -> Envs: ...
 
 
+class Run(NamedTuple):
+    """A policy's training."""
+
+    stage: int | None
+    """The world that it learns in: 0, or 1, the refined one; None is the real game."""
+    temperature: float
+    seed: int
+
+    @property
+    def name(self) -> str:
+        return f"real-{self.seed}" if self.stage is None else f"policy-{self.stage}-{self.temperature:g}-{self.seed}"
+
+
 class TakeCover:
     """The experiment. run() does all that is not done yet and returns the report."""
 
@@ -71,14 +85,21 @@ class TakeCover:
         self.record()
         floor = self._once("random", lambda pieces: {"tics": self._test("random", None, pieces=pieces)})
         self._once("world-0", lambda pieces: self._learn("world-0", config.world_minutes, pieces))
-        first = [self._policy(0, config.main_temperature, seed) for seed in range(config.seeds)]
+        first = self._learn_all([Run(0, config.main_temperature, seed) for seed in range(config.seeds)])
         self._once("collected", self._collect)
         self._once("world-1", lambda pieces: self._learn("world-1", config.refine_minutes, pieces))
-        second = {t: [self._policy(1, t, seed) for seed in range(config.seeds)] for t in config.temperatures}
-        real = [self._real_policy(seed) for seed in range(config.seeds)]
+        dreamt = [Run(1, t, seed) for t in config.temperatures for seed in range(config.seeds)]
+        told = self._learn_all([*dreamt, *(Run(None, 1.0, seed) for seed in range(config.seeds))])
+        second = {
+            t: [told for run, told in zip(dreamt, told, strict=False) if run.temperature == t]
+            for t in config.temperatures
+        }
+        real = told[len(dreamt) :]
         endings = self._once("endings", self._endings)
         rates = self._once("rates", self._rates)
-        return self._report(floor, first, second, real, endings, rates)
+        return summarise(
+            config, Stages(random=floor, first=first, second=second, real=real, endings=endings, rates=rates)
+        )
 
     def record(self) -> None:
         """Only the first stage: the real episodes that the first world is learnt from."""
@@ -87,7 +108,7 @@ class TakeCover:
 
     def _check_settings(self) -> None:
         """Raise InhabitError when the folder holds stages of an experiment with other settings."""
-        mine = {name: value for name, value in _plain(self.config).items() if name not in ANY_TIME}
+        mine = {name: value for name, value in plain(self.config).items() if name not in ANY_TIME}
         there = self._once("settings", lambda pieces: mine)
         other = [name for name, value in mine.items() if there.get(name) != value]
         if other:
@@ -141,10 +162,24 @@ class TakeCover:
             clock,
         )  # fmt: skip
 
-    def _policy(self, stage: int, temperature: float, seed: int) -> dict[str, Any]:
-        """Train a policy in the dream, test it in both on its way, and at the end in the real game."""
-        name = f"policy-{stage}-{temperature:g}-{seed}"
-        return self._once(name, lambda pieces: self._train_in_dream(name, stage, temperature, seed, pieces))
+    def learn(self, run: Run) -> dict[str, Any]:
+        """Train a policy and test it in the real game; one that learns in the dream also on its way, and in both."""
+
+        def work(pieces: Path) -> dict[str, Any]:
+            if run.stage is None:
+                return self._train_in_game(run.seed, pieces)
+            return self._train_in_dream(run.name, run.stage, run.temperature, run.seed, pieces)
+
+        return self._once(run.name, work)
+
+    def _learn_all(self, runs: Sequence[Run]) -> list[dict[str, Any]]:
+        """What each run told; on CPUs, as many at a time as there are workers."""
+        left = [run for run in runs if not self._done(run.name).is_file()]
+        if min(self.config.workers, len(left)) > 1 and choose_device(self.config.device).type == "cpu":
+            from inhabit.worldmodel.experiments.side_by_side import learn_side_by_side
+
+            learn_side_by_side(self.config, self._make_dreams, left, self.display)
+        return [self.learn(run) for run in runs]
 
     def _train_in_dream(self, name: str, stage: int, temperature: float, seed: int, pieces: Path) -> dict[str, Any]:
         config, pack, file = self.config, self.out / f"world-{stage}", self._file(stage, temperature, seed)
@@ -165,9 +200,6 @@ class TakeCover:
             "temperature": temperature, "seed": seed, "tics": self._test(file, pack, pieces=pieces / "test"),
             "imagined": imagined, "checkpoints": learning.checks, **_told(learning),
         }  # fmt: skip
-
-    def _real_policy(self, seed: int) -> dict[str, Any]:
-        return self._once(f"real-{seed}", lambda pieces: self._train_in_game(seed, pieces))
 
     def _train_in_game(self, seed: int, pieces: Path) -> dict[str, Any]:
         """The ceiling: the same policy and as many steps, in the real game."""
@@ -296,52 +328,6 @@ class TakeCover:
             envs.close()
         return told
 
-    def _report(
-        self,
-        floor: dict[str, Any],
-        first: list[dict[str, Any]],
-        second: dict[float, list[dict[str, Any]]],
-        real: list[dict[str, Any]],
-        endings: dict[str, Any],
-        rates: dict[str, Any],
-    ) -> dict[str, Any]:
-        random, ceiling = mean_with_interval(floor["tics"]), over_seeds([run["tics"] for run in real])
-        dream = {f"{t:g}": self._of_temperature(runs, random, ceiling) for t, runs in second.items()}
-        main = dream[f"{self.config.main_temperature:g}"]
-        checks = [check for runs in second.values() for run in runs for check in run["checkpoints"]]
-        before = self._of_temperature(first, random, ceiling)
-        return {
-            "experiment": "take-cover", "machine": machine(self.config.device), "config": _plain(self.config),
-            "random": random, "dream": dream, "real": ceiling, "before_refining": before,
-            "main_temperature": self.config.main_temperature,
-            "transfer_ratio": main["transfer_ratio"], "exploitation_gap": main["exploitation_gap"],
-            "rank_correlation": rank_correlation(
-                [check["dream"] for check in checks], [check["real"] for check in checks]
-            ),
-            "imagined_steps_per_s": rates[f"batch_{self.config.ppo.envs}"], "rates": rates,
-            "steps_per_s_while_learning": float(
-                np.median([run["steps_per_s"] for runs in second.values() for run in runs])
-            ),
-            "real_steps_per_s_while_learning": float(np.median([run["steps_per_s"] for run in real])),
-            "termination": endings["termination"], "reward": endings["reward"],
-            "checkpoints": checks,
-            "curves": {t: [run["returns"] for run in runs] for t, runs in dream_runs(second).items()},
-            "real_curves": [run["returns"] for run in real],
-        }  # fmt: skip
-
-    def _of_temperature(
-        self, runs: list[dict[str, Any]], random: dict[str, Any], ceiling: dict[str, Any]
-    ) -> dict[str, Any]:
-        told = over_seeds([run["tics"] for run in runs])
-        imagined = float(np.mean([np.mean(run["imagined"]) for run in runs]))
-        ratio = transfer_ratio(told["mean_tics"], random["mean_tics"], ceiling["mean_tics"])
-        return {
-            **told,
-            "imagined_mean_tics": imagined,
-            "exploitation_gap": imagined - told["mean_tics"],
-            "transfer_ratio": ratio,
-        }
-
     def _dreams(self, pack: Path, count: int, *, temperature: float, horizon: int) -> Envs:
         config = self.config
         return self._make_dreams(
@@ -374,11 +360,6 @@ class TakeCover:
                 "mean_tics": float(np.mean(tics))}  # fmt: skip
 
 
-def dream_runs(second: dict[float, list[dict[str, Any]]]) -> dict[str, list[dict[str, Any]]]:
-    """Runs by the temperature's name in the report."""
-    return {f"{t:g}": runs for t, runs in second.items()}
-
-
 def reached(world: Path) -> float | None:
     """Share of the objects that the codec of a world in training shows, where that is what holds the training up."""
     progress = world.with_name(world.name + ".run") / "progress.json"
@@ -396,9 +377,3 @@ def _told(learning: Learning) -> dict[str, Any]:
         "returns": learning.returns,
         "entropies": learning.entropies,
     }
-
-
-def _plain(config: TakeCoverConfig) -> dict[str, Any]:
-    from dataclasses import asdict
-
-    return tidy({**asdict(config), "out": str(config.out.name)})
