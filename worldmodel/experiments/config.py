@@ -78,7 +78,7 @@ class TakeCoverConfig:
     """Record where fireballs and monsters are, so that the codec learns not to lose them."""
 
     world_minutes: float = 75.0
-    refine_minutes: float = 40.0
+    refine_minutes: float = 20.0
     gate: float = 0.6
     """Share of the objects found in real frames that the codec must keep. Fireballs far away are a pixel or two at this
     size."""

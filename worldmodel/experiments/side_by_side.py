@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import queue
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wait
@@ -29,7 +30,7 @@ def learn_side_by_side(config: TakeCoverConfig, make_dreams: MakeDreams, runs: S
     heard, began = context.Queue(), time.monotonic()
     shares, steps, figures = dict.fromkeys((run.name for run in runs), 0.0), dict[str, int](), dict[str, float]()
     display.begin(", ".join(shares) + f": {config.ppo.steps} steps each")
-    with ProcessPoolExecutor(config.workers, context, _begin, (heard,)) as pool:
+    with ProcessPoolExecutor(config.workers, context, begin_apart, (heard,)) as pool:
         waiting: set[Future[None]] = {pool.submit(_learn, config, make_dreams, run) for run in runs}
         try:
             while waiting:
@@ -61,16 +62,22 @@ class Told(Display):
     def end(self) -> None: ...
 
     def show(self, share: float, elapsed_s: float, done: int, unit: str, figures: Mapping[str, float]) -> None:
-        parent = multiprocessing.parent_process()
-        if parent is not None and not parent.is_alive():
-            raise SystemExit("the experiment is gone")  # what was learnt is kept: the same command goes on
         if unit == "steps":
             _heard.put((self._name, share, done, dict(figures)))
 
 
-def _begin(heard: Any) -> None:
+def begin_apart(heard: Any) -> None:
+    """In a process that learns, first of all: tell there how far it is, and end with the process that began it."""
     global _heard
     _heard = heard
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)  # what was learnt is kept, and the same command goes on from there
 
 
 def _learn(config: TakeCoverConfig, make_dreams: MakeDreams, run: Run) -> None:
