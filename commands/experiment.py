@@ -37,6 +37,9 @@ class Options:
     episodes: int | None = None
     """Real episodes that the world is learnt from; by default the scale's."""
 
+    players: tuple[str, ...] = ()
+    """Who plays them: explorer, random, scripted; by default all three."""
+
     world_minutes: float | None = None
     """Length of the world's first training; by default the scale's. Refining it takes as long again in proportion."""
 
@@ -83,7 +86,11 @@ def run(options: Options) -> None:
         config = replace(config, episodes=options.episodes)
     if options.seeds is not None:
         config = replace(config, seeds=options.seeds)
-    told = {"temperatures": options.temperatures or None, "main_temperature": options.main_temperature}
+    told = {
+        "players": options.players or None,
+        "temperatures": options.temperatures or None,
+        "main_temperature": options.main_temperature,
+    }
     told["gate"] = options.gate
     chosen = {name: value for name, value in told.items() if value is not None}
     config = replace(config, device=options.device, **chosen)

@@ -248,6 +248,8 @@ def test_a_setting_that_does_not_fit_is_named(tmp_path):
         replace(config, main_temperature=2.0)
     with pytest.raises(InhabitError, match="seeds of at least 1"):
         replace(config, seeds=0)
+    with pytest.raises(InhabitError, match="explorer, random, scripted, got robot"):
+        replace(config, players=("random", "robot"))
 
 
 @pytest.mark.slow

@@ -22,6 +22,9 @@ RATE_HZ = 35 / TICS
 RECORDED, COLLECTED, TESTED, CHECKED, REAL_TRAINED = 0, 1_000_000, 2_000_000, 3_000_000, 4_000_000
 """First seeds of the real episodes of each purpose: none is used for two."""
 
+PLAYERS = ("explorer", "random", "scripted")
+"""Those that know nothing of the world that will be learnt."""
+
 Scale = Literal["smoke", "cpu", "gpu"]
 
 
@@ -69,16 +72,20 @@ class TakeCoverConfig:
     """Width and height of a frame, pixels."""
 
     episodes: int = 4000
-    """Real episodes to learn the first world from, half random, half scripted."""
+    """Real episodes to learn the first world from."""
 
-    collect_episodes: int = 300
+    players: tuple[str, ...] = ("explorer", "random", "scripted")
+    """Who plays them, as many episodes each: an explorer holds its keys long and gets everywhere, random play presses
+    anew all the time. In a world that had never seen the latter, a policy that fidgets does not die."""
+
+    collect_episodes: int = 900
     """Real episodes that the first policies play to refine the world."""
 
     objects: bool = True
     """Record where fireballs and monsters are, so that the codec learns not to lose them."""
 
     world_minutes: float = 75.0
-    refine_minutes: float = 20.0
+    refine_minutes: float = 45.0
     gate: float = 0.6
     """Share of the objects found in real frames that the codec must keep. Fireballs far away are a pixel or two at this
     size."""
@@ -121,6 +128,9 @@ class TakeCoverConfig:
         if self.main_temperature not in self.temperatures:
             known = ", ".join(f"{value:g}" for value in self.temperatures)
             raise InhabitError(f"Expected the main temperature among {known}, got {self.main_temperature:g}")
+        unknown = [player for player in self.players if player not in PLAYERS]
+        if unknown or not self.players:
+            raise InhabitError(f"Expected players among {', '.join(PLAYERS)}, got {', '.join(unknown) or 'none'}")
         for name in ("episodes", "seeds", "test_episodes", "checkpoints", "workers", "horizon"):
             if getattr(self, name) < 1:
                 raise InhabitError(f"Expected {name} of at least 1, got {getattr(self, name)}")

@@ -9,6 +9,7 @@ the temperature of the headline is named beforehand. Each stage is kept as it en
 
 from __future__ import annotations
 
+import math
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -119,9 +120,10 @@ class TakeCover:
             )
 
     def _record(self, pieces: Path) -> dict[str, Any]:
-        half = self.config.episodes // 2
-        parts = (("explorer", range(RECORDED, RECORDED + half)),
-                 ("scripted", range(RECORDED + half, RECORDED + self.config.episodes)))  # fmt: skip
+        share, players = math.ceil(self.config.episodes / len(self.config.players)), self.config.players
+        begins = [RECORDED + index * share for index in range(len(players))]
+        ends = [min(begin + share, RECORDED + self.config.episodes) for begin in begins]
+        parts = zip(players, map(range, begins, ends), strict=True)
         return {player: self._summary(self._play(player, seeds, pieces, record=True)) for player, seeds in parts}
 
     def _collect(self, pieces: Path) -> dict[str, Any]:
