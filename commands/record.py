@@ -37,6 +37,9 @@ class Options:
     sound: bool = True
     """Record sound where the game has it."""
 
+    tics: int | None = None
+    """Game tics a frame, for Doom, which has 35 a second; without it 2, which makes 17.5 frames a second."""
+
     to_minari: str = ""
     """Also write it as a Minari data set of this name, such as doom/take-cover-v0."""
 
@@ -56,6 +59,7 @@ def run(options: Options) -> None:
         width=width,
         height=height,
         sound=options.sound,
+        tics=options.tics,
     )
     columns = (TextColumn("recording"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"))
     with Progress(*columns, TimeRemainingColumn()) as progress:

@@ -83,6 +83,19 @@ def test_recording_holds_what_was_played(tmp_path):
     assert abs(len(shard.sound) - len(shard) * 22050 * 2 / 35) <= 1260 * 4
 
 
+def test_frames_may_stand_for_more_tics(tmp_path):
+    config = RecordConfig(
+        source="doom:take_cover", frames=40, folder=tmp_path / "r", workers=1, width=64, height=64, tics=4
+    )
+    record(config)
+    assert read_meta(config.folder).world.rate_hz == 8.75
+    footage = load_footage(config.folder)
+    assert footage.rewards[~footage.first & ~footage.terminated].mean() == 4  # one for each tic survived
+    for source, tics, said in (("gym:CartPole-v1", 4, "only for doom:SCENARIO"), ("doom:basic", 99, "1 to 35")):
+        with pytest.raises(WorldError, match=said):
+            RecordConfig(source=source, tics=tics)
+
+
 def test_extending_continues_with_new_seeds(tmp_path):
     for frames in (150, 300):
         record(RecordConfig(source="doom:basic", frames=frames, folder=tmp_path / "r", workers=1, sound=False))

@@ -23,9 +23,9 @@ def open_source(source: str, info: WorldInfo) -> World:
     """Open a game at a world's size and rate. Raises WorldError for one that cannot be played so."""
     kind, _, name = source.partition(":")
     if kind == "doom" and name:
-        from inhabit.worldmodel.worlds.doom import TICS_HZ, DoomConfig, DoomWorld
+        from inhabit.worldmodel.worlds.doom import DoomConfig, DoomWorld, tics_of
 
-        tics = max(1, round(TICS_HZ / info.rate_hz))
+        tics = tics_of(info.rate_hz)
         heard = bool(info.sound_rate_hz)
         return DoomWorld(name, DoomConfig(width=info.width, height=info.height, tics=tics, sound=heard, labels=False))
     if kind == "gym" and name:

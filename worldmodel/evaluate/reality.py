@@ -171,6 +171,7 @@ def _reality(test: Footage, judges: Footage, info: WorldInfo, seeds: dict[str, A
 
 def _recorded(source: str, info: WorldInfo, seeds: range, cache: Path, on_progress: Callable[[int], None]) -> Path:
     """The folder with exactly these episodes; played now unless it is there."""
+    from inhabit.worldmodel.worlds.doom import tics_of
     from inhabit.worldmodel.worlds.record import RecordConfig, record_seeds
 
     name = f"{source.replace(':', '-').replace('/', '-')}-{info.width}x{info.height}-{info.rate_hz:g}hz"
@@ -185,6 +186,7 @@ def _recorded(source: str, info: WorldInfo, seeds: range, cache: Path, on_progre
         width=info.width,
         height=info.height,
         sound=False,
+        tics=tics_of(info.rate_hz) if source.startswith("doom:") else None,
     )
     try:
         partial.mkdir(parents=True)

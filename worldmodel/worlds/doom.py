@@ -59,6 +59,11 @@ class DoomConfig:
     """Whether the objects in view are found (for recordings)."""
 
 
+def tics_of(rate_hz: float) -> int:
+    """Game tics a frame of a world with so many frames a second."""
+    return max(1, round(TICS_HZ / rate_hz))
+
+
 class DoomWorld:
     """One ViZDoom scenario as a World. It cannot be saved: the game offers no exact state."""
 

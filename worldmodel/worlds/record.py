@@ -21,6 +21,8 @@ from inhabit.worldmodel.recordings import SHARD_FRAMES, Box, Meta, Moment, Recor
 
 MAX_EPISODE_FRAMES = 2000
 MAX_EPISODES = 2**40
+MOST_TICS = 35
+"""Game tics a frame: a second."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,6 +52,17 @@ class RecordConfig:
 
     sound: bool = True
     """Whether sound is recorded where the game has it."""
+
+    tics: int | None = None
+    """Game tics a frame, for Doom, which has 35 a second; None for the usual 2."""
+
+    def __post_init__(self) -> None:
+        if self.tics is None:
+            return
+        if not self.source.startswith("doom:"):
+            raise WorldError(f"Expected game tics a frame only for doom:SCENARIO, got {self.tics} for {self.source!r}")
+        if not 1 <= self.tics <= MOST_TICS:
+            raise WorldError(f"Expected 1 to {MOST_TICS} game tics a frame, got {self.tics}")
 
 
 class Game(Protocol):
@@ -81,8 +94,9 @@ class _DoomGame:
     def __init__(self, scenario: str, config: RecordConfig):
         from inhabit.worldmodel.worlds import doom
 
+        tics = doom.DoomConfig().tics if config.tics is None else config.tics
         self._doom = doom.DoomWorld(
-            scenario, doom.DoomConfig(width=config.width, height=config.height, sound=config.sound)
+            scenario, doom.DoomConfig(width=config.width, height=config.height, tics=tics, sound=config.sound)
         )
         self.world: World = self._doom
         self.variables = doom.VARIABLES
