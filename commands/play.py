@@ -145,7 +145,13 @@ def _connections(options: Options) -> list[Connection]:
     names = [options.real or options.world, *([options.compare] if options.compare else [])]
     worlds = [_known(name) for name in names]
     begin = [_beginning(options), *({} for _ in worlds[1:])]  # real games cannot begin in a picture
-    return [Connection(world, supervisor=Supervisor(["serve", world]), options=o) for world, o in zip(worlds, begin)]
+    # a real game beside a dream of it: at the dream's size and rate, or the two would part at once
+    dream = None if is_real(worlds[0]) or worlds[0] == FALLBACK else worlds[0]
+    like = [["--like", dream] if dream and world.startswith(("doom:", "gym:")) else [] for world in worlds]
+    return [
+        Connection(world, supervisor=Supervisor(["serve", world, *more]), options=o)
+        for world, more, o in zip(worlds, like, begin, strict=True)
+    ]
 
 
 def _beginning(options: Options) -> dict[str, bytes]:

@@ -24,7 +24,7 @@ from inhabit.bridge.server import DeviceLostError, Server
 from inhabit.bridge.shelf import Shelf
 from inhabit.bridge.transport import BindError
 from inhabit.bridge.world import World
-from inhabit.worldmodel.catalog import DEFAULT_PACK, open_world
+from inhabit.worldmodel.catalog import DEFAULT_PACK, open_like, open_world
 
 SWITCH_INTERVAL_S = 0.0005
 DEVICE_LOST_EXIT = 70
@@ -48,6 +48,9 @@ class Options:
 
     keys_folder: Path | None = None
     """Where those keys are kept, if not where `inhabit keys` keeps them by itself."""
+
+    like: str = ""
+    """A pack as whose world a real game is played: at its size and its rate, as `inhabit play PACK --compare` does."""
 
     also: tuple[str, ...] = ()
     """Further worlds that clients may choose, by name: LiveWorld(world=...)."""
@@ -145,6 +148,8 @@ def name_of(spec: str) -> str:
 
 
 def _open(spec: str, options: Options) -> World:
+    if options.like and spec == options.world:
+        return open_like(spec, options.like)
     world = open_world(spec)
     if options.steps is not None and spec == options.world:
         world.configure(steps=options.steps)

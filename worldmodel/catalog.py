@@ -109,6 +109,13 @@ def open_world(spec: str, *, device: str = "auto", steps: int | None = None) -> 
     return world
 
 
+def open_like(spec: str, pack: str) -> World:
+    """Open a real game, "doom:SCENARIO" or "gym:ENV_ID", at the size and rate of a pack's world."""
+    from inhabit.worldmodel.dreams.real import open_source
+
+    return open_source(spec, read_header(find_pack(with_size(pack)[0])).info)
+
+
 def is_real(spec: str) -> bool:
     """Whether a name means a game or a simulator itself, not a dream of one."""
     kind = spec.partition(":")[0]

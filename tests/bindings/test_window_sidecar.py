@@ -161,3 +161,16 @@ def test_the_world_is_heard(supervised):
 def post_key(scancode: int, key: int) -> None:
     pygame.event.post(pygame.event.Event(pygame.KEYDOWN, scancode=scancode, key=key, mod=0))
     pygame.event.post(pygame.event.Event(pygame.KEYUP, scancode=scancode, key=key, mod=0))
+
+
+def test_the_real_game_beside_a_dream_has_its_size_and_rate(tmp_path):
+    """Or the two would part at once under the same inputs: the agents' pack is square, and half as fast."""
+    pytest.importorskip("torch")
+    pytest.importorskip("vizdoom")
+    out, report = tmp_path / "both.mp4", tmp_path / "both.json"
+    done = inhabit("play", "doom-take-cover", "--compare", "doom:take_cover", "--headless", "--seconds", "3",
+                   "--out", str(out), "--report", str(report))  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    told = json.loads(report.read_text())
+    assert told["rate_hz"] == told["compared"]["rate_hz"] == 8.75
+    assert told["size_px"] == told["compared"]["size_px"] == [64, 64]
