@@ -90,8 +90,8 @@ def run(options: Options) -> None:
         "players": options.players or None,
         "temperatures": options.temperatures or None,
         "main_temperature": options.main_temperature,
+        "gate": options.gate,
     }
-    told["gate"] = options.gate
     chosen = {name: value for name, value in told.items() if value is not None}
     config = replace(config, device=options.device, **chosen)
     experiment = TakeCover(config, make_dreams, Display())

@@ -127,10 +127,11 @@ class Engine:
         before = torch.cat([zeros, latents[:, :-1]], 1)
         opening = self._foresight.open(latents, before, actions, pose)
         strengths = torch.full((b,), strength, device=self.device)
+        earlier = earlier_frames(before, config.earlier)
         block = Block(
             noised=self._draws.context(latents, key),
             previous=before,
-            earlier=earlier_frames(before, config.earlier),
+            earlier=earlier,
             carried=opening.carried,
             recalled=opening.recalled,
             actions=actions,
@@ -147,7 +148,7 @@ class Engine:
             ring=ring,
             latents=latents[:, -1],
             before=before[:, -1],
-            earlier=_newest_first(before[:, :-1], config.earlier),
+            earlier=before[:, :0] if earlier is None else earlier[:, -1].unflatten(1, (config.earlier, -1)),
             pixels=opening.pixels,
             carried=latents[:, -1, :0] if opening.carried is None else opening.carried[:, -1],
             canvas=Canvas.of(opening.pixels if self._foresight.keeps else opening.pixels[:, :0, :0]),
@@ -411,12 +412,6 @@ class Engine:
 
     def _grid(self, b: int, t: int, value: int) -> Tensor:
         return torch.full((b, t), value, dtype=torch.int64, device=self.device)
-
-
-def _newest_first(frames: Tensor, count: int) -> Tensor:
-    """The last frames, zeros where there are none. Shapes: (b, t, c, h, w) -> (b, count, c, h, w)."""
-    before = frames.new_zeros(len(frames), count, *frames.shape[2:])
-    return torch.cat([before, frames], 1)[:, frames.shape[1] :].flip(1)
 
 
 def _said(state: State) -> dict[str, Tensor]:

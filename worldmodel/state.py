@@ -96,7 +96,8 @@ class State:
 
     @staticmethod
     def from_tensors(named: Mapping[str, Tensor]) -> State:
-        """Raises KeyError for what is missing."""
+        """Raises KeyError for what is missing; a state of before there was `earlier` has none."""
+        named = {"earlier": named["before"][:, None][:, :0], **named}
         ring = Ring(**{f.name: named[f"ring.{f.name}"] for f in fields(Ring)})
         album = Album(**{f.name: named[f"album.{f.name}"] for f in fields(Album)})
         canvas = Canvas(**{f.name: named[f"canvas.{f.name}"] for f in fields(Canvas)})

@@ -58,10 +58,10 @@ class Stem(nn.Module):
 
     def __init__(self, config: DynamicsConfig):
         super().__init__()
-        width, pictures = config.detail_width, 2 + (config.motion is not None) + (config.recall is not None)
+        width, pictures = config.detail_width, 2 + config.earlier
+        pictures += (config.motion is not None) + (config.recall is not None)
         known = 2 + (config.recall is not None)
         self.grid = config.grid
-        pictures += config.earlier
         self.join = nn.Conv2d(pictures * config.latent_channels + known, width, 3, padding=1)
         self.blocks = residual_blocks(config, config.detail_blocks[0])
         self.norm = ChannelNorm(width) if config.normed else nn.Identity()
