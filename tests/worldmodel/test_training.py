@@ -29,7 +29,7 @@ from inhabit.worldmodel.train.critic import LatentCritic
 from inhabit.worldmodel.train.dynamics import DynamicsTrainer, DynamicsTraining, distance, painting_pays
 from inhabit.worldmodel.train.footage import load_footage, object_weight
 from inhabit.worldmodel.train.forcing import FINEST, ForcingConfig
-from inhabit.worldmodel.train.latents import Latents, object_cells
+from inhabit.worldmodel.train.latents import Latents, goes_on, object_cells
 from inhabit.worldmodel.train.learn import NORMED
 from inhabit.worldmodel.train.presets import preset_for
 from inhabit.worldmodel.train.rehearsal import Rehearsal, RehearsalConfig
@@ -414,13 +414,45 @@ def test_footage_holds_out_whole_episodes(toy_recording):
     assert len(footage) == 12 * 41
 
 
-def test_every_row_up_to_the_ending_is_seen_equally_often(toy_recording):
+def test_endings_are_met_at_any_place_in_a_window(toy_recording):
+    """As often as any other frame at that place; and after an episode's end comes nothing to learn from."""
     footage = load_footage(toy_recording)
-    windows = footage.training_windows(8)[:, None] + np.arange(8)
-    seen = np.bincount(windows.ravel(), minlength=len(footage))
+    none = torch.zeros(len(footage))
+    data = Latents(
+        z=none[:, None, None, None], actions=none[:, None], rewards=none, ended=none,
+        first=torch.from_numpy(footage.first), care=none[:, None, None],
+    )  # fmt: skip
+    rows = data.windows(torch.from_numpy(footage.training_windows(3)), 8)
+    there = goes_on(rows)
+    episode = np.cumsum(footage.first)
+    assert (episode[rows] == episode[rows[:, :1]]).all()
     ended = np.flatnonzero(footage.terminated & ~footage.held_out)
-    middle = ended - 20
-    assert (seen[ended] == seen[middle]).all()
+    for place in range(2, 8):
+        seen = np.bincount(rows[there[:, place], place], minlength=len(footage))
+        assert (seen[ended] == 1).all()
+        assert (seen[ended - 20] == 1).all()
+    assert not there[np.isin(rows[:, 2], ended), 3:].any()
+    assert there[:, :3].all()
+
+
+def test_what_comes_after_an_episode_is_not_learnt(small_pack):
+    """Losses are of the frames that there are, whatever a window repeats behind its episode's end."""
+    trainer = trainer_of(small_pack)
+    forcing = trainer.forcing
+    forcing._starts = torch.tensor([44, 94, 144, 194])  # six frames each
+    lesson = forcing.draw(0.0)
+    assert lesson.there.sum(1).tolist() == [6] * 4
+
+    def losses(lesson) -> dict[str, torch.Tensor]:
+        torch.manual_seed(0)
+        with torch.no_grad():
+            return trainer._losses(trainer.network(lesson.block), lesson)
+
+    target = lesson.target.video.clone()
+    target[:, 6:] = 100.0
+    spoilt = losses(replace(lesson, target=replace(lesson.target, video=target)))
+    for name, loss in losses(lesson).items():
+        torch.testing.assert_close(spoilt[name], loss)
 
 
 def test_averages_follow_and_then_smooth():

@@ -40,6 +40,9 @@ class DynamicsTraining:
     window: int = 32
     """Frames of a window; must exceed the transformer's context, or the model only ever sees starts."""
 
+    least: int = 8
+    """Frames that a window has before its episode's end, at least."""
+
     rate: float = 2e-3
     """Peak learning rate of AdamW, which learns everything but the transformer's matrices."""
 
@@ -295,39 +298,42 @@ class DynamicsTrainer:
     def _losses(self, prediction: Prediction, lesson: Lesson) -> dict[str, Tensor]:
         rows, target, data = lesson.rows, lesson.target, lesson.data
         least = self.config.least_weight
-        ramp = least + (1 - least) * lesson.block.level.float() / K_MAX
+        there = lesson.there.float()
+        ramp = (least + (1 - least) * lesson.block.level.float() / K_MAX) * there
         painting, weight = prediction.painting, self._weight(lesson, prediction.draw)[:, :, 0]
         error = distance(painting.painted, target.video, self.config.tolerance) * weight
-        losses = {"video": (error.mean((2, 3)) * ramp).mean() / ramp.mean()}
+        losses = {"video": _mean(error.mean((2, 3)), ramp)}
         if painting.kept is not None and painting.pays is not None:
             objects = data.care[rows].float()
             pays = painting_pays(painting.painted, painting.kept, target.video, objects, self.config.worth_painting)
             pays = torch.maximum(pays, lesson.spoken[:, :, None, None].float())  # new words hold for objects, too
             if prediction.draw is not None:  # so must what dice bring
                 pays = torch.maximum(pays, (self._nats(prediction.draw, pays.shape[2]) > UNFORETOLD_NATS).float())
-            losses["keeping"] = F.binary_cross_entropy_with_logits(painting.pays, pays, weight)
-        begun = (lesson.block.level == 0).float()
+            missed = F.binary_cross_entropy_with_logits(painting.pays, pays, weight, reduction="none")
+            losses["keeping"] = _mean(missed.mean((2, 3)), there)
+        begun = (lesson.block.level == 0) * there
         if prediction.draw is not None and lesson.block.shown is not None:
             # what a dream has forgotten no past can foretell: it counts less the longer ago anything was real
             known = begun * (1 - lesson.age / self.config.foreseen_frames).clamp(min=0)
-            losses["foretell"] = (surprise(prediction.draw).sum(2) * known).sum() / known.sum().clamp(min=1)
+            losses["foretell"] = _mean(surprise(prediction.draw).sum(2), known)
         if prediction.sound is not None and target.sound is not None:
             sound = (prediction.sound.float() - target.sound).square().mean(2) * self._loudness(rows)
-            losses["sound"] = (sound * ramp).mean() / ramp.mean()
+            losses["sound"] = _mean(sound, ramp)
         if self._looks is not None and (seen := self._looked_at(lesson)) is not None:
             with precision(self._device):
                 care = self._care(lesson)[seen]
                 losses["looks"] = self._looks(painting.painted[seen], target.video[seen], care)
         rewards, ended = data.rewards[rows], data.ended[rows]
-        reward = F.cross_entropy(prediction.reward_logits.flatten(0, 1), two_hot(rewards).flatten(0, 1))
+        wanted = two_hot(rewards).movedim(-1, 1)
+        reward = F.cross_entropy(prediction.reward_logits.movedim(-1, 1), wanted, reduction="none")
         # asked where nothing of the frame is seen, as play asks: few frames end, and their pictures are learnt by heart
-        pressure = begun * (1 + (ENDING_WEIGHT - 1) * ended)
-        ending = F.binary_cross_entropy_with_logits(prediction.ending_logit, ended, pressure, reduction="sum")
-        return losses | {"reward": reward, "ending": ending / begun.sum().clamp(min=1)}
+        pressure = 1 + (ENDING_WEIGHT - 1) * ended
+        ending = F.binary_cross_entropy_with_logits(prediction.ending_logit, ended, pressure, reduction="none")
+        return losses | {"reward": _mean(reward, there), "ending": _mean(ending, begun)}
 
     def _looked_at(self, lesson: Lesson) -> tuple[Tensor, Tensor] | None:
         """Some frames with objects that had to be thought up: (k,) rows and (k,) frames of the lesson."""
-        busy = self._care(lesson).flatten(2).any(2) & (lesson.block.level < CONTEXT_LEVEL - 2)
+        busy = self._care(lesson).flatten(2).any(2) & (lesson.block.level < CONTEXT_LEVEL - 2) & lesson.there
         chosen = busy.nonzero()
         if len(chosen) < self.config.looks_frames // 4:  # too few to tell how much looks vary
             return None
@@ -336,7 +342,7 @@ class DynamicsTrainer:
 
     def _exhibited(self, lesson: Lesson, painted: Tensor) -> Exhibits:
         """Some frames that had to be thought up, for the critic."""
-        made = (lesson.block.level <= K_MAX // 2).nonzero()
+        made = ((lesson.block.level <= K_MAX // 2) & lesson.there).nonzero()
         count = max(1, self.config.critic_frames // len(self._forcings))
         chosen = made[torch.randperm(len(made), device=made.device)[:count]]
         row, frame = chosen[:, 0], chosen[:, 1]
@@ -373,6 +379,11 @@ class DynamicsTrainer:
         """How much objects on each latent matter, (b, t, h, w), 0 to 1."""
         foreseen = (1 - lesson.age / self.config.foreseen_frames).clamp(min=0)
         return lesson.data.care[lesson.rows].float() * foreseen[:, :, None, None]
+
+
+def _mean(values: Tensor, weight: Tensor) -> Tensor:
+    """Shapes: (b, t) twice -> a scalar; 0 where nothing counts."""
+    return (values * weight).sum() / weight.sum().clamp(min=1e-6)
 
 
 def distance(predicted: Tensor, right: Tensor, tolerance: float) -> Tensor:

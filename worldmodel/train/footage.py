@@ -103,15 +103,14 @@ class Footage:
         whole = episode[starts] == episode[starts + length - 1]
         return starts[whole & (self.held_out[starts] == held_out)]
 
-    def training_windows(self, length: int) -> np.ndarray:
-        """Starts of windows to train on, some of them many times.
+    def training_windows(self, least: int) -> np.ndarray:
+        """Starts of windows to train on: all that have `least` rows of their episode before them, themselves counted.
 
-        A row in the middle of an episode lies in `length` windows, the row that ends it in one: drawn evenly, endings
-        would be seen that much too seldom, and told as seldom. So windows that end an episode are named `length` times.
+        Windows of any length may begin there, also where they run past their episode's end: in windows that lie whole
+        within one, endings would only ever be a last frame, and a network that counts the frames that it sees would
+        learn that nothing ends before.
         """
-        starts = self.windows(length, held_out=False)
-        last = starts[self.terminated[starts + length - 1]]
-        return np.concatenate([starts, np.repeat(last, length - 1)])
+        return self.windows(least, held_out=False)
 
 
 def load_footage(folder: str | Path, *, limit: int | None = None, seeds: range | None = None) -> Footage:

@@ -17,7 +17,7 @@ from inhabit.worldmodel.omni.block import CONTEXT_LEVEL, K_MAX, Block, earlier_f
 from inhabit.worldmodel.omni.dynamics import Dynamics
 from inhabit.worldmodel.omni.text import Tokens
 from inhabit.worldmodel.omni.transformer import Words
-from inhabit.worldmodel.train.latents import Latents
+from inhabit.worldmodel.train.latents import Latents, goes_on
 from inhabit.worldmodel.train.rehearsal import Past, Rehearsal
 from inhabit.worldmodel.train.scars import scarred
 from inhabit.worldmodel.train.shortcut import Clean, bootstrap_target, tau_of, wide
@@ -116,6 +116,9 @@ class Lesson:
     spoken: Tensor
     """(b, t) bool: whether new words take effect in a frame."""
 
+    there: Tensor
+    """(b, t) bool: which frames there are to learn from."""
+
     data: Latents
     """The recording, as much of its frames as is shown."""
 
@@ -164,6 +167,7 @@ class Forcing:
             real=real,
             age=past.age,
             spoken=self.spoken(past),
+            there=past.there,
             data=self.data,
         )
 
@@ -181,7 +185,7 @@ class Forcing:
     def draw_rows(self) -> Tensor:
         """Rows of windows. Shape (b, t)."""
         chosen = torch.randint(len(self._starts), (self._batch,), generator=self._random, device=self._device)
-        return self._starts[chosen][:, None] + torch.arange(self._window, device=self._device)
+        return self._whole.windows(self._starts[chosen], self._window)
 
     def _past(self) -> Past:
         """What this step learns from: a dream now and then, of whole frames, where there are any."""
@@ -193,12 +197,12 @@ class Forcing:
     def real_past(self, rows: Tensor) -> Past:
         """The past as it was, but for words that are said now and then. In some windows the past does not obey at once:
         it is somewhere between the old and the new, as what a world paints is."""
-        data, walk = self.data, rows
+        data, walk, there = self.data, rows, goes_on(rows)
         head = rows[:, :1]
         before = (head - 1).clamp(min=0)
         inside = ~data.first[head]
         often = 2 * self.config.told_share * self._uniform(head.shape)  # in some windows one word chases the other
-        now = (self._uniform(walk.shape) < often) & ~data.first[walk]
+        now = (self._uniform(walk.shape) < often) & ~data.first[walk] & there
         rows, told = data.speak(walk, now)
         lag = (self._uniform(head.shape) * (self.config.most_lag + 1)).long()
         place = torch.arange(walk.shape[1], device=self._device) - lag
@@ -215,7 +219,8 @@ class Forcing:
             sound = torch.cat([data.sound[before].float() * inside[..., None], data.sound[rows].float()], 1)
         carried = None
         if data.carried is not None:  # each moment as it would have been without new words
-            seen, wanted = (torch.cat([head, one[:, :-1] + 1], 1) for one in (late, rows))
+            last = len(data.z) - 1  # an ending has none after it
+            seen, wanted = (torch.cat([head, (one[:, :-1] + 1).clamp(max=last)], 1) for one in (late, rows))
             carried = past(data.carried, seen, wanted, F.pad(obeyed[:, :-1], (1, 0), value=1.0))
         return Past(
             rows=rows,
@@ -225,6 +230,7 @@ class Forcing:
             sound=sound,
             age=torch.zeros_like(rows),
             told=told,
+            there=there,
         )
 
     def noise(self, past: Past) -> tuple[Block, Clean]:

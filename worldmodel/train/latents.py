@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from inhabit.worldmodel.omni.text import TextConfig, Tokens, tokenise
@@ -47,6 +49,20 @@ class Latents:
     next_stage: Tensor | None = None
     """(n,) int64: the row of the same moment after the next words, -1 where there is none; None in other recordings."""
 
+    @cached_property
+    def last(self) -> Tensor:
+        """(n,) int64: the last row of each row's episode."""
+        ends = F.pad(self.first[1:], (0, 1), value=True).nonzero()[:, 0]
+        return ends[self.first.cumsum(0) - self.first[0].long()]
+
+    def windows(self, starts: Tensor, frames: int) -> Tensor:
+        """Rows of windows; where one runs past its episode's end, its last row again and again.
+
+        Shapes: (b,) -> (b, frames).
+        """
+        rows = starts[:, None] + torch.arange(frames, device=starts.device)
+        return torch.minimum(rows, self.last[starts][:, None])
+
     def speak(self, rows: Tensor, now: Tensor) -> tuple[Tensor, Tensor]:
         """Say the next words in mid-stream, where a recording shows what comes of them.
 
@@ -81,6 +97,11 @@ class Latents:
                 ..., top // cell : (top + rows) // cell, left // cell : (left + columns) // cell
             ]
         return replace(self, **parts)
+
+
+def goes_on(rows: Tensor) -> Tensor:
+    """Which frames of windows there are, (b, t) bool: those after an episode's end only repeat it."""
+    return F.pad(rows[:, 1:] != rows[:, :-1], (1, 0), value=True)
 
 
 def gather_latents(

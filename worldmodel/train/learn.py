@@ -368,10 +368,10 @@ class Learner:
             critic_from=0.0 if settled else training.critic_from,
             decay_from=training.decay_from if self.config.final else 1.0,
         )
-        starts = self.footage.training_windows(training.window)
+        starts = self.footage.training_windows(training.least)
         if not len(starts):
             raise InhabitError(
-                f"Expected episodes of at least {training.window} frames, got none - at {self.config.recording}; "
+                f"Expected episodes of at least {training.least} frames, got none - at {self.config.recording}; "
                 f"record longer play"
             )
         data = gather_latents(
@@ -409,7 +409,7 @@ class Learner:
     def _rehearsal(self, data: Latents, training: DynamicsTraining, *, settled: bool) -> Rehearsal | None:
         """What plays on from real moments; None where no episode is long enough."""
         config, frames = training.rehearsal, training.window * 3 // 2
-        starts = self.footage.windows(frames, held_out=False)
+        starts = self.footage.training_windows(config.context + 1)
         if not len(starts):
             return None
         config = replace(config, begin_at=0.0) if settled else config

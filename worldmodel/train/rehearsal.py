@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from inhabit.worldmodel.engine import Engine
-from inhabit.worldmodel.train.latents import Latents
+from inhabit.worldmodel.train.latents import Latents, goes_on
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,6 +69,9 @@ class Past:
     told: Tensor
     """(b, t) bool: whether what was past does not show yet what a frame is told, which the recording says elsewhere."""
 
+    there: Tensor
+    """(b, t) bool: which frames there are; what comes after an episode's end is nothing to learn from."""
+
 
 class Rehearsal:
     """Plays, and remembers the last plays."""
@@ -84,7 +87,7 @@ class Rehearsal:
         seed: int = 0,
     ):
         """Args:
-        starts: (n,) rows from which `frames` rows lie in one episode.
+        starts: (n,) rows to play on from, for `frames` rows or until their episode ends.
         texts: what the recording's prompts say, for a world that listens to words.
         """
         self.config, self.data = config, data
@@ -103,11 +106,12 @@ class Rehearsal:
         config, data = self.config, self.data
         device = self._starts.device
         chosen = torch.randint(len(self._starts), (config.sessions,), generator=self._random, device=device)
-        rows = self._starts[chosen][:, None] + torch.arange(self._frames, device=device)
-        now = torch.rand(rows.shape, generator=self._random, device=device) < config.spoken_share
+        rows = data.windows(self._starts[chosen], self._frames)
+        there = goes_on(rows)
+        now = (torch.rand(rows.shape, generator=self._random, device=device) < config.spoken_share) & there
         now[:, : config.context] = False
         rows, told = data.speak(rows, now)
-        play = self._real(rows, told)
+        play = self._real(rows, told, there)
         key = torch.arange(config.sessions, device=device) + self._played * config.sessions
         said, begin = self._said(rows, config.context - 1), rows[:, : config.context]
         state = engine.begin(
@@ -162,9 +166,10 @@ class Rehearsal:
             sound=None if has.sound is None else gather("sound", before=1),
             age=gather("age"),
             told=gather("told"),
+            there=gather("there"),
         )
 
-    def _real(self, rows: Tensor, told: Tensor) -> Past:
+    def _real(self, rows: Tensor, told: Tensor, there: Tensor) -> Past:
         """A play before anything of it is dreamt; video and sound without the frame before."""
         data = self.data
         age = (torch.arange(self._frames, device=rows.device) - (self.config.context - 1)).clamp(min=0)
@@ -176,6 +181,7 @@ class Rehearsal:
             sound=None if data.sound is None else data.sound[rows],
             age=age.expand(len(rows), -1),
             told=told,
+            there=there,
         )
 
     def _said(self, rows: Tensor, index: int) -> list[str]:
