@@ -6,6 +6,7 @@ sessions of one batch may be at different frames.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -48,23 +49,37 @@ class Ring:
         """
         slot = frame % self.frame.shape[1]
         session = torch.arange(len(frame), device=frame.device)[:, None].expand_as(frame)
-        held, frames = self.rotated_keys_values, self.frame
-        if not donate:
-            held, frames = held.clone(), frames.clone()
+        into = self if donate else self.copy()
+        held, frames = into.rotated_keys_values, into.frame
         new = torch.stack(made).permute(2, 5, 0, 1, 3, 4, 6).to(held.dtype)  # (b, t, layers, 2, n, heads, head_width)
         keys = rotate(new[:, :, :, 0], time_angles(frame, new.shape[-1])[:, :, None, None, None])
         # the indexed dimensions (session, slot) come first in the value that is assigned
         held[:, :, session, :, :, slot] = torch.stack([keys, new[:, :, :, 1]], 3)
         frames[session, slot] = frame
-        return Ring(rotated_keys_values=held, frame=frames)
+        return into
+
+    def copy(self) -> Ring:
+        """A ring with buffers of its own."""
+        return Ring(rotated_keys_values=self.rotated_keys_values.clone(), frame=self.frame.clone())
+
+    def select(self, sessions: Tensor | slice) -> Ring:
+        """Some sessions' ring; a slice shares this one's buffers."""
+        return Ring(rotated_keys_values=self.rotated_keys_values[:, :, sessions], frame=self.frame[sessions])
+
+    @staticmethod
+    def join(parts: Sequence[Ring]) -> Ring:
+        """The rings of several batches as one."""
+        return Ring(
+            rotated_keys_values=torch.cat([part.rotated_keys_values for part in parts], 2),
+            frame=torch.cat([part.frame for part in parts]),
+        )
 
     def put(self, sessions: Tensor, fresh: Ring, *, donate: bool = False) -> Ring:
         """Return a ring in which some sessions, (k,) int64, are those of `fresh`; `donate` as in commit()."""
-        held, frames = self.rotated_keys_values, self.frame
-        if not donate:
-            held, frames = held.clone(), frames.clone()
+        into = self if donate else self.copy()
+        held, frames = into.rotated_keys_values, into.frame
         held[:, :, sessions], frames[sessions] = fresh.rotated_keys_values, fresh.frame
-        return Ring(rotated_keys_values=held, frame=frames)
+        return into
 
     def holds(self, frame: Tensor) -> Tensor:
         """Which sessions hold this frame. Shapes: (b,) -> (b,) bool."""
