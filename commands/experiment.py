@@ -41,7 +41,10 @@ class Options:
     """Who plays them: explorer, random, scripted; by default all three."""
 
     world_minutes: float | None = None
-    """Length of the world's first training; by default the scale's. Refining it takes as long again in proportion."""
+    """Length of the world's first training; by default the scale's. To refine it takes as long in proportion."""
+
+    rounds: int | None = None
+    """How often the world is refined on what its policies see in the real game; by default the scale's."""
 
     imagined_steps: int | None = None
     """Steps that each policy learns from; by default the scale's."""
@@ -90,6 +93,7 @@ def run(options: Options) -> None:
         "players": options.players or None,
         "temperatures": options.temperatures or None,
         "main_temperature": options.main_temperature,
+        "rounds": options.rounds,
         "gate": options.gate,
     }
     chosen = {name: value for name, value in told.items() if value is not None}

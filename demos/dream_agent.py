@@ -78,14 +78,19 @@ class Pane:
 
 
 def newest_policy(folder: Path) -> Path:
-    """The last policy that learnt in the refined world. Raises InhabitError when there is none."""
-    found = sorted((folder / "policies").glob("dream-1-*.safetensors"), key=lambda path: path.stat().st_mtime)
+    """The last policy that learnt in the world that was refined most often. Raises InhabitError when there is none."""
+    found = list((folder / "policies").glob("dream-*-*.safetensors"))
     if not found:
         raise InhabitError(
-            f"Expected agents that learnt in a dream (policies/dream-1-*.safetensors), got none - at {folder}; "
+            f"Expected agents that learnt in a dream (policies/dream-*.safetensors), got none - at {folder}; "
             f"`inhabit experiment take-cover -o {folder}` trains them"
         )
-    return found[-1]
+    return max(found, key=lambda path: (world_of(path), path.stat().st_mtime))
+
+
+def world_of(policy: Path) -> int:
+    """How often the world that a policy learnt in was refined."""
+    return int(policy.name.split("-")[1])
 
 
 def main(options: Options) -> None:
@@ -93,7 +98,8 @@ def main(options: Options) -> None:
     folder, file = options.folder, newest_policy(options.folder)
     if options.headless:
         use_dummy_display()
-    pack = folder / "world-1" if (folder / "world-1").exists() else folder / PACK_NAME
+    pack = folder / f"world-{world_of(file)}"
+    pack = pack if pack.exists() else folder / PACK_NAME
     dream, real = paired(pack, obs="latent", render_mode="rgb_array", steps=1)
     shape, actions = dream.observation_space.shape, len(dream.unwrapped.action_meanings)  # type: ignore[attr-defined]
     policy = load_policy(file, shape or (), actions)

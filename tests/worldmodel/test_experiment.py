@@ -252,6 +252,42 @@ def test_a_setting_that_does_not_fit_is_named(tmp_path):
         replace(config, players=("random", "robot"))
 
 
+def test_each_round_lets_policies_of_the_newest_world_play_and_refines_it(tmp_path, monkeypatch):
+    """And policies at all temperatures learn in the last one alone."""
+    from inhabit.worldmodel.experiments import take_cover as module
+
+    order: list[str] = []
+    told = {"tics": [300.0, 500.0], "imagined": [600.0], "checkpoints": [], "returns": [1.0], "steps_per_s": 1.0}
+    endings, rates = {"termination": {}, "reward": {}}, {"batch_16": 9.0}
+
+    def learn_all(self, runs):
+        order.extend(run.name for run in runs)
+        return [{**told, "seed": run.seed} for run in runs]
+
+    def collect(self, number, pieces):
+        order.append(f"collect {number}")
+        return {}
+
+    def learn(self, name, minutes, pieces):
+        order.append(f"{name}, {minutes:g} min")
+        return {}
+
+    for name, stub in (("_learn_all", learn_all), ("_collect", collect), ("_learn", learn)):
+        monkeypatch.setattr(module.TakeCover, name, stub)
+    monkeypatch.setattr(module.TakeCover, "_record", lambda self, pieces: {})
+    monkeypatch.setattr(module.TakeCover, "_test", lambda self, player, pack, *, pieces: [250.0, 270.0])
+    monkeypatch.setattr(module.TakeCover, "_endings", lambda self, pieces: endings)
+    monkeypatch.setattr(module.TakeCover, "_rates", lambda self, pieces: rates)
+    config = replace(take_cover("smoke", tmp_path, workers=1), rounds=2, temperatures=(1.0, 1.3))
+    report = module.TakeCover(config, lambda *a, **k: None, Display()).run()
+    assert order == [
+        "world-0, 0.6 min", "policy-0-1-0", "collect 0", "world-1, 0.25 min", "policy-1-1-0", "collect 1",
+        "world-2, 0.25 min", "policy-2-1-0", "policy-2-1.3-0", "real-0",
+    ]  # fmt: skip
+    assert [one["mean_tics"] for one in report["rounds"]] == [400.0, 400.0]
+    assert set(report["dream"]) == {"1", "1.3"}
+
+
 @pytest.mark.slow
 def test_players_in_processes_play_and_record_what_they_are_told(tmp_path):
     """The real game: equal seeds live equally long, and each row holds the action that led to it."""

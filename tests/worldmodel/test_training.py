@@ -436,6 +436,18 @@ def test_endings_are_met_at_any_place_in_a_window(toy_recording):
     assert there[:, :3].all()
 
 
+def test_half_of_the_windows_are_of_what_is_new(toy_recording):
+    """A world that goes on learning learns most from what was recorded since."""
+    footage = load_footage(toy_recording)
+    whole = footage.training_windows(8)
+    known = int(footage.first.nonzero()[0][-2])  # two of twelve episodes are new
+    starts = footage.training_windows(8, known=known)
+    assert set(starts) == set(whole)
+    assert (starts >= known).mean() == pytest.approx(0.5, abs=0.05)
+    assert (np.unique(starts[starts < known], return_counts=True)[1] == 1).all()
+    assert np.array_equal(footage.training_windows(8, known=len(footage)), whole)
+
+
 def test_what_comes_after_an_episode_is_not_learnt(small_pack):
     """Losses are of the frames that there are, whatever a window repeats behind its episode's end."""
     trainer = trainer_of(small_pack)

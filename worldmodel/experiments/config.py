@@ -80,14 +80,17 @@ class TakeCoverConfig:
     """Who plays them, as many episodes each: an explorer holds its keys long and gets everywhere, random play presses
     anew all the time. In a world that had never seen the latter, a policy that fidgets does not die."""
 
+    rounds: int = 2
+    """How often policies that learnt in the world play the real game, and the world is refined on that."""
+
     collect_episodes: int = 900
-    """Real episodes that the first policies play to refine the world."""
+    """Real episodes that the policies of one round play."""
 
     objects: bool = True
     """Record where fireballs and monsters are, so that the codec learns not to lose them."""
 
-    world_minutes: float = 75.0
-    refine_minutes: float = 45.0
+    world_minutes: float = 60.0
+    refine_minutes: float = 30.0
     gate: float = 0.6
     """Share of the objects found in real frames that the codec must keep. Fireballs far away are a pixel or two at this
     size."""
@@ -133,7 +136,7 @@ class TakeCoverConfig:
         unknown = [player for player in self.players if player not in PLAYERS]
         if unknown or not self.players:
             raise InhabitError(f"Expected players among {', '.join(PLAYERS)}, got {', '.join(unknown) or 'none'}")
-        for name in ("episodes", "seeds", "test_episodes", "checkpoints", "workers", "horizon"):
+        for name in ("episodes", "rounds", "seeds", "test_episodes", "checkpoints", "workers", "horizon"):
             if getattr(self, name) < 1:
                 raise InhabitError(f"Expected {name} of at least 1, got {getattr(self, name)}")
 
@@ -144,7 +147,7 @@ def take_cover(scale: Scale, out: Path, *, workers: int) -> TakeCoverConfig:
     """
     if scale == "smoke":
         return TakeCoverConfig(
-            out=out, episodes=14, collect_episodes=4, world_minutes=0.6, refine_minutes=0.25, objects=False,
+            out=out, episodes=14, rounds=1, collect_episodes=4, world_minutes=0.6, refine_minutes=0.25, objects=False,
             temperatures=(1.0,), main_temperature=1.0, seeds=1, horizon=40, checkpoints=2, checkpoint_episodes=2,
             test_episodes=4, imagined_episodes=4, longest_dream=60, workers=workers, real_envs=2,
             ppo=PPOConfig(steps=2048, envs=16, length=32, parts=4),

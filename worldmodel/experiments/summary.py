@@ -21,10 +21,10 @@ class Stages:
     """What all stages told."""
 
     random: Told
-    first: Sequence[Told]
-    """Policies that learnt in the world before it was refined, one for each seed."""
-    second: dict[float, list[Told]]
-    """Those of the refined one, by temperature."""
+    rounds: Sequence[Sequence[Told]]
+    """For each round the policies that learnt in the world before it was refined, one for each seed."""
+    last: dict[float, list[Told]]
+    """Those of the world as it then was, by temperature."""
     real: Sequence[Told]
     """Those that learnt in the game."""
     endings: Told
@@ -34,14 +34,14 @@ class Stages:
 def summarise(config: TakeCoverConfig, stages: Stages) -> dict[str, Any]:
     """The report."""
     random, ceiling = mean_with_interval(stages.random["tics"]), over_seeds([run["tics"] for run in stages.real])
-    dream = {f"{t:g}": _of_temperature(runs, random, ceiling) for t, runs in stages.second.items()}
+    dream = {f"{t:g}": _of_temperature(runs, random, ceiling) for t, runs in stages.last.items()}
     main = dream[f"{config.main_temperature:g}"]
-    dreamers = [run for runs in stages.second.values() for run in runs]
+    dreamers = [run for runs in stages.last.values() for run in runs]
     checks = [check for run in dreamers for check in run["checkpoints"]]
     return {
         "experiment": "take-cover", "machine": machine(config.device), "config": plain(config),
         "random": random, "dream": dream, "real": ceiling,
-        "before_refining": _of_temperature(stages.first, random, ceiling),
+        "rounds": [_of_temperature(runs, random, ceiling) for runs in stages.rounds],
         "main_temperature": config.main_temperature,
         "transfer_ratio": main["transfer_ratio"], "exploitation_gap": main["exploitation_gap"],
         "rank_correlation": rank_correlation([check["dream"] for check in checks], [check["real"] for check in checks]),
@@ -50,7 +50,7 @@ def summarise(config: TakeCoverConfig, stages: Stages) -> dict[str, Any]:
         "real_steps_per_s_while_learning": float(np.median([run["steps_per_s"] for run in stages.real])),
         "termination": stages.endings["termination"], "reward": stages.endings["reward"],
         "checkpoints": checks,
-        "curves": {f"{t:g}": [run["returns"] for run in runs] for t, runs in stages.second.items()},
+        "curves": {f"{t:g}": [run["returns"] for run in runs] for t, runs in stages.last.items()},
         "real_curves": [run["returns"] for run in stages.real],
     }  # fmt: skip
 

@@ -1,10 +1,11 @@
 """Take Cover, dreamt: agents that never touch Doom while they learn, tested in Doom.
 
-The order: record real play, learn a world, let policies learn in it, let those play the real game, refine the world on
-what they saw, let new policies learn in it at several temperatures, and test all of them on real episodes that nobody
-has seen. Beside them stand a random player (the floor) and policies that learnt in the real game (the ceiling).
-Nothing is ever chosen by how well it does in the dream: the last policy of each training is the one that is tested, and
-the temperature of the headline is named beforehand. Each stage is kept as it ends; the same command goes on from there.
+The order: record real play and learn a world. Then some rounds of this: let policies learn in it, let those play the
+real game, and refine the world on what they saw. Then let new policies learn in it at several temperatures, and test
+all of them on real episodes that nobody has seen. Beside them stand a random player (the floor) and policies that
+learnt in the real game (the ceiling). Nothing is ever chosen by how well it does in the dream: the last policy of each
+training is the one that is tested, and the temperature of the headline is named beforehand. Each stage is kept as it
+ends; the same command goes on from there.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ class Run(NamedTuple):
     """A policy's training."""
 
     stage: int | None
-    """The world that it learns in: 0, or 1, the refined one; None is the real game."""
+    """How often the world that it learns in was refined; None is the real game."""
     temperature: float
     seed: int
 
@@ -80,18 +81,20 @@ class TakeCover:
         self.out = config.out
         self.recording, self.world = self.out / "recording", self.out / PACK_NAME
 
+    @property
+    def _last_world(self) -> Path:
+        return self.out / f"world-{self.config.rounds}"
+
     def run(self) -> dict[str, Any]:
         config = self.config
         self._check_settings()
         self.record()
         floor = self._once("random", lambda pieces: {"tics": self._test("random", None, pieces=pieces)})
         self._once("world-0", lambda pieces: self._learn("world-0", config.world_minutes, pieces))
-        first = self._learn_all([Run(0, config.main_temperature, seed) for seed in range(config.seeds)])
-        self._once("collected", self._collect)
-        self._once("world-1", lambda pieces: self._learn("world-1", config.refine_minutes, pieces))
-        dreamt = [Run(1, t, seed) for t in config.temperatures for seed in range(config.seeds)]
+        rounds = [self._round(number) for number in range(config.rounds)]
+        dreamt = [Run(config.rounds, t, seed) for t in config.temperatures for seed in range(config.seeds)]
         told = self._learn_all([*dreamt, *(Run(None, 1.0, seed) for seed in range(config.seeds))])
-        second = {
+        last = {
             t: [told for run, told in zip(dreamt, told, strict=False) if run.temperature == t]
             for t in config.temperatures
         }
@@ -99,8 +102,16 @@ class TakeCover:
         endings = self._once("endings", self._endings)
         rates = self._once("rates", self._rates)
         return summarise(
-            config, Stages(random=floor, first=first, second=second, real=real, endings=endings, rates=rates)
+            config, Stages(random=floor, rounds=rounds, last=last, real=real, endings=endings, rates=rates)
         )
+
+    def _round(self, number: int) -> list[dict[str, Any]]:
+        """Let policies learn in the world, play the real game, and refine the world. Returns what they told."""
+        told = self._learn_all([Run(number, self.config.main_temperature, seed) for seed in range(self.config.seeds)])
+        self._once(f"collected-{number}", lambda pieces: self._collect(number, pieces))
+        name, minutes = f"world-{number + 1}", self.config.refine_minutes
+        self._once(name, lambda pieces: self._learn(name, minutes, pieces))
+        return told
 
     def record(self) -> None:
         """Only the first stage: the real episodes that the first world is learnt from."""
@@ -126,12 +137,12 @@ class TakeCover:
         parts = zip(players, map(range, begins, ends), strict=True)
         return {player: self._summary(self._play(player, seeds, pieces, record=True)) for player, seeds in parts}
 
-    def _collect(self, pieces: Path) -> dict[str, Any]:
-        """Real play of what the first policies have become."""
+    def _collect(self, number: int, pieces: Path) -> dict[str, Any]:
+        """Real play of what a round's policies have become."""
         told, share = {}, max(1, self.config.collect_episodes // self.config.seeds)
         for seed in range(self.config.seeds):
-            first = COLLECTED + seed * share
-            file = self._file(0, self.config.main_temperature, seed)
+            first = COLLECTED + (number * self.config.seeds + seed) * share
+            file = self._file(number, self.config.main_temperature, seed)
             told[f"policy {seed}"] = self._summary(self._play(file, range(first, first + share), pieces, record=True))
         return told
 
@@ -205,7 +216,7 @@ class TakeCover:
 
     def _train_in_game(self, seed: int, pieces: Path) -> dict[str, Any]:
         """The ceiling: the same policy and as many steps, in the real game."""
-        config, pack, file = self.config, self.out / "world-1", self.out / "policies" / f"real-{seed}.safetensors"
+        config, pack, file = self.config, self._last_world, self.out / "policies" / f"real-{seed}.safetensors"
         first_seed = REAL_TRAINED + seed * 500_000
         envs = GameEnvs(pack, config.real_envs, size=config.size, first_seed=first_seed)
         policy = self._new_policy(envs, seed).cpu()
@@ -305,7 +316,7 @@ class TakeCover:
         footage = load_footage(self.recording)
         kept = take(footage, footage.held_out) if footage.held_out.any() else footage
         held = hold(kept, np.ones(len(kept), bool))
-        pack = load_pack(self.out / "world-1")
+        pack = load_pack(self._last_world)
         engine = tempered_engine(pack, DreamConfig(device=self.config.device))
         latents = encode_all(engine.autoencoder, held, engine.device)
         readings = read_heads(
@@ -318,7 +329,7 @@ class TakeCover:
         """Imagined steps a second: of the batch that policies learn in, and of a single session."""
         told = {}
         for count in (1, self.config.ppo.envs):
-            envs = self._dreams(self.out / "world-1", count, temperature=1.0, horizon=self.config.horizon)
+            envs = self._dreams(self._last_world, count, temperature=1.0, horizon=self.config.horizon)
             envs.reset(seed=1)
             actions = np.zeros(count, np.int64)
             for _ in range(3):

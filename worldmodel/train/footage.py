@@ -103,14 +103,22 @@ class Footage:
         whole = episode[starts] == episode[starts + length - 1]
         return starts[whole & (self.held_out[starts] == held_out)]
 
-    def training_windows(self, least: int) -> np.ndarray:
+    def training_windows(self, least: int, *, known: int = 0) -> np.ndarray:
         """Starts of windows to train on: all that have `least` rows of their episode before them, themselves counted.
 
         Windows of any length may begin there, also where they run past their episode's end: in windows that lie whole
         within one, endings would only ever be a last frame, and a network that counts the frames that it sees would
         learn that nothing ends before.
+
+        Args:
+            known: rows that have been learnt from before. Where there are any, half of all windows begin behind them,
+                each named so many times: what was recorded since is what a world lacked.
         """
-        return self.windows(least, held_out=False)
+        starts = self.windows(least, held_out=False)
+        new = starts[starts >= known]
+        if not known or not len(new):
+            return starts
+        return np.concatenate([starts, np.repeat(new, max(0, round(len(starts) / len(new)) - 2))])
 
 
 def load_footage(folder: str | Path, *, limit: int | None = None, seeds: range | None = None) -> Footage:

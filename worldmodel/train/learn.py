@@ -67,6 +67,8 @@ def learn(config: LearnConfig, display: Display) -> Path:
     world = replace(learner.world(autoencoder, latents, sound), detector=detector)
     world = learner.memory(learner.motion(world))
     dynamics = learner.calibrated(world, learner.dynamics(world))
+    learner.run.progress.frames_known = len(learner.footage)
+    learner.run.save()
     display.end()
     save_pack(learner.pack(world, dynamics), config.out)
     return config.out
@@ -368,7 +370,7 @@ class Learner:
             critic_from=0.0 if settled else training.critic_from,
             decay_from=training.decay_from if self.config.final else 1.0,
         )
-        starts = self.footage.training_windows(training.least)
+        starts = self.footage.training_windows(training.least, known=self.run.progress.frames_known)
         if not len(starts):
             raise InhabitError(
                 f"Expected episodes of at least {training.least} frames, got none - at {self.config.recording}; "
@@ -409,7 +411,7 @@ class Learner:
     def _rehearsal(self, data: Latents, training: DynamicsTraining, *, settled: bool) -> Rehearsal | None:
         """What plays on from real moments; None where no episode is long enough."""
         config, frames = training.rehearsal, training.window * 3 // 2
-        starts = self.footage.training_windows(config.context + 1)
+        starts = self.footage.training_windows(config.context + 1, known=self.run.progress.frames_known)
         if not len(starts):
             return None
         config = replace(config, begin_at=0.0) if settled else config

@@ -31,6 +31,8 @@ class Progress(msgspec.Struct, kw_only=True):
     dynamics_minutes: float = 0.0
     dynamics_steps: int = 0
     dynamics_frames: int = 0
+    frames_known: int = 0
+    """Frames that the recording had when the last session ended."""
     detector_names: list[str] = []
     detector_threshold: float = 0.3
     machine: str = ""
