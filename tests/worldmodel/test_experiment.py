@@ -9,6 +9,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -279,7 +280,7 @@ def test_each_round_lets_policies_of_the_newest_world_play_and_refines_it(tmp_pa
     monkeypatch.setattr(module.TakeCover, "_endings", lambda self, pieces: endings)
     monkeypatch.setattr(module.TakeCover, "_rates", lambda self, pieces: rates)
     config = replace(take_cover("smoke", tmp_path, workers=1), rounds=2, temperatures=(1.0, 1.3))
-    report = module.TakeCover(config, lambda *a, **k: None, Display()).run()
+    report = module.TakeCover(config, Mock(), Display()).run()
     assert order == [
         "world-0, 0.6 min", "policy-0-1-0", "collect 0", "world-1, 0.25 min", "policy-1-1-0", "collect 1",
         "world-2, 0.25 min", "policy-2-1-0", "policy-2-1.3-0", "real-0",
