@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -31,7 +31,6 @@ from inhabit.worldmodel.omni.text import tokenise
 from inhabit.worldmodel.omni.transformer import Past, Words
 from inhabit.worldmodel.pack import Pack
 from inhabit.worldmodel.response.draws import Draws
-from inhabit.worldmodel.response.shares import at_once, shares
 from inhabit.worldmodel.state import State
 
 STEPS = (1, 2, 4)
@@ -229,28 +228,6 @@ class Engine:
         if self.device.type == "cpu" and bool(state.ring.holds(state.frame).any()):
             raise WorldError("Expected a state that was not given away, got one that a step with donate=True used up")
         action = action.to(self.device, torch.float32)
-        parts = shares(len(state), self.device)
-        if len(parts) == 1:
-            return self._step(state, action, steps, donate=donate, shown=shown)
-        # each share writes to its part of one ring, which is never put together again
-        ring = state.ring if donate else state.ring.copy()
-        state = replace(state, ring=ring)
-
-        def advance(part: slice) -> tuple[State, Outcome]:
-            known = None if shown is None else shown[part]
-            return self._step(state.select(part), action[part], steps, donate=True, shown=known)
-
-        stepped = at_once(advance, parts)
-        outcomes = [outcome for _, outcome in stepped]
-        names = [field.name for field in fields(Outcome)]
-        told = {name: torch.cat([getattr(outcome, name) for outcome in outcomes]) for name in names}
-        return State.join([after for after, _ in stepped], ring=ring), Outcome(**told)
-
-    @torch.inference_mode()
-    def _step(
-        self, state: State, action: Tensor, steps: int, *, donate: bool, shown: Tensor | None
-    ) -> tuple[State, Outcome]:
-        """The same for one share of a batch."""
         now = state.frame + 1
         fresh = self._draws.fresh(state, now)
         actions = torch.cat([state.actions[:, 1:], action[:, None]], 1)

@@ -57,20 +57,16 @@ class State:
     def __len__(self) -> int:
         return len(self.frame)
 
-    def select(self, sessions: Tensor | slice) -> State:
-        """The named sessions as a batch of their own; naming one several times forks it. A slice copies nothing."""
+    def select(self, sessions: Tensor) -> State:
+        """The named sessions as a batch of their own; naming one several times forks it."""
         rest = {name: getattr(self, name)[sessions] for name in _PLAIN}
         ring = self.ring.select(sessions)
         return State(ring=ring, album=self.album.select(sessions), canvas=self.canvas.select(sessions), **rest)
 
     @staticmethod
-    def join(parts: Sequence[State], *, ring: Ring | None = None) -> State:
-        """Several batches as one; their sessions go on as they would have alone.
-
-        Args:
-            ring: that of all of them, where there is one already.
-        """
-        ring = Ring.join([part.ring for part in parts]) if ring is None else ring
+    def join(parts: Sequence[State]) -> State:
+        """Several batches as one; their sessions go on as they would have alone."""
+        ring = Ring.join([part.ring for part in parts])
         rest = {name: torch.cat([getattr(part, name) for part in parts]) for name in _PLAIN}
         album, canvas = Album.join([part.album for part in parts]), Canvas.join([part.canvas for part in parts])
         return State(ring=ring, album=album, canvas=canvas, **rest)

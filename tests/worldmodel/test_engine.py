@@ -12,7 +12,6 @@ from inhabit.worldmodel.engine import Engine
 from inhabit.worldmodel.omni.block import CONTEXT_LEVEL, K_MAX, Block, earlier_frames
 from inhabit.worldmodel.omni.dynamics import Dynamics
 from inhabit.worldmodel.response import noise
-from inhabit.worldmodel.response.shares import shares
 from inhabit.worldmodel.state import State
 
 
@@ -227,29 +226,3 @@ def test_convolutions_see_earlier_frames_in_play_as_in_training(small_pack):
 
 def without_motion(pack):
     return replace(pack.file.dynamics, motion=None)
-
-
-def test_a_batch_is_stepped_in_shares_one_for_each_core(engine, one_thread):
-    """Which change nothing but rounding, and leave the given state alone or use it up, as it was asked."""
-    assert shares(17, engine.device) == [slice(0, 17)]
-    keys = list(range(17))
-    alone, told_alone = run(engine, begin(engine, keys), 12)
-    torch.set_num_threads(2)
-    assert shares(17, engine.device) == [slice(0, 8), slice(8, 17)]
-    assert shares(15, engine.device) == [slice(0, 15)]
-    assert shares(64, torch.device("cuda")) == [slice(0, 64)]
-    first = begin(engine, keys)
-    kept = first.ring.copy()
-    state, told = run(engine, first, 12)
-    torch.testing.assert_close(first.ring.rotated_keys_values, kept.rotated_keys_values)
-    for name, value in state.tensors().items():
-        torch.testing.assert_close(value.float(), alone.tensors()[name].float(), atol=1e-4, rtol=1e-4)
-    torch.testing.assert_close(told.ending_chance, told_alone.ending_chance, atol=1e-4, rtol=1e-4)
-    assert told.terminated.shape == (17,)
-    given, action = state.select(torch.arange(17)), torch.zeros(17, 3)
-    after, _ = engine.step(state, action, donate=True)
-    again, _ = engine.step(given, action)
-    assert torch.equal(after.latents, again.latents)
-    assert after.ring.rotated_keys_values.data_ptr() == state.ring.rotated_keys_values.data_ptr()
-    with pytest.raises(WorldError, match="given away"):
-        engine.step(state, action)

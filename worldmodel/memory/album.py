@@ -67,7 +67,7 @@ class Album:
             mine[session, place[due]] = value[due]
         return changed
 
-    def select(self, sessions: Tensor | slice) -> Album:
+    def select(self, sessions: Tensor) -> Album:
         return Album(**{f.name: getattr(self, f.name)[sessions] for f in fields(self)})
 
     def put_sessions(self, sessions: Tensor, fresh: Album) -> Album:

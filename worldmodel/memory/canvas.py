@@ -76,7 +76,7 @@ class Canvas:
             used=torch.where(worn, fresh.used, used),
         )
 
-    def select(self, sessions: Tensor | slice) -> Canvas:
+    def select(self, sessions: Tensor) -> Canvas:
         return Canvas(**{f.name: getattr(self, f.name)[sessions] for f in fields(self)})
 
     def put_sessions(self, sessions: Tensor, fresh: Canvas) -> Canvas:

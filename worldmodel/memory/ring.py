@@ -62,8 +62,8 @@ class Ring:
         """A ring with buffers of its own."""
         return Ring(rotated_keys_values=self.rotated_keys_values.clone(), frame=self.frame.clone())
 
-    def select(self, sessions: Tensor | slice) -> Ring:
-        """Some sessions' ring; a slice shares this one's buffers."""
+    def select(self, sessions: Tensor) -> Ring:
+        """Some sessions' ring."""
         return Ring(rotated_keys_values=self.rotated_keys_values[:, :, sessions], frame=self.frame[sessions])
 
     @staticmethod
