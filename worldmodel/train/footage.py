@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from inhabit.worldmodel.recordings import Meta, RecordingError, Shard, read_meta, read_shards
+from inhabit.worldmodel.train.frames import FrameStore
 
 HELD_OUT_EVERY = 32
 """Episodes whose seed leaves the remainder HELD_OUT_EVERY - 1 are never trained on."""
@@ -122,18 +123,20 @@ class Footage:
 
 
 def load_footage(folder: str | Path, *, limit: int | None = None, seeds: range | None = None) -> Footage:
-    """Read a recording into memory (3 bytes a pixel). Episodes cut by a shard's end are kept up to the cut.
+    """Read a recording: 3 bytes a pixel, on disk where they would fill memory. Episodes cut by a shard's end are kept
+    up to the cut.
 
     Raises RecordingError for a folder without readable shards.
     """
     folder = Path(folder)
     meta = read_meta(folder)
     columns: dict[str, list[np.ndarray]] = {
-        name: [] for name in ("frames", "actions", "rewards", "terminated", "first", "seeds", "variables")
+        name: [] for name in ("actions", "rewards", "terminated", "first", "seeds", "variables")
     }
-    boxes, names, rows = [], [], 0
+    frames, boxes, names, rows = FrameStore(), [], [], 0
     texts, text_of = {"": 0}, []
     for shard in read_shards(folder, seeds=seeds):
+        frames.add(shard.frames)
         for name in columns:
             columns[name].append(getattr(shard, name))
         columns["first"][-1][0] = True  # whatever came before this shard's first row is not its past
@@ -148,6 +151,7 @@ def load_footage(folder: str | Path, *, limit: int | None = None, seeds: range |
     return Footage(
         pose=pose_of(meta.variables, np.concatenate(columns.pop("variables"))),
         meta=meta,
+        frames=frames.array(),
         boxes=np.concatenate(boxes),
         names=tuple(names),
         texts=tuple(texts),

@@ -34,11 +34,13 @@ CHANGE_FRAMES = (8, 40)
 world that learns there learns not to listen: obedience is learnt in the few frames after each change."""
 CHANGING_SHARE = 0.9
 """Share of the episodes in which the words change."""
-ANEW_SHARE = 0.3
+ANEW_SHARE = 0.2
 """Share of the changes that ask for another island altogether, with nothing of the old one but its places."""
 STAGES = 4
 """Episodes of an island that is played in stages."""
-STAGE_FRAMES = (64, 128)
+STAGE_FRAMES = (32, 56)
+"""Frames of each. Short ones, so that a recording has many islands: a world that had seen 126 of them in stages, 64 to
+128 frames long, obeyed on those, and on others its pictures of what was asked for were off by twice as much."""
 STAGED_OF_THREE = 2
 """Of three times SEEDS_ALIKE seeds, so many times are played in stages."""
 SEEDS_ALIKE = 8
