@@ -8,6 +8,7 @@ import sys
 import time
 
 import numpy as np
+import psutil
 import pytest
 
 pytest.importorskip("vizdoom", reason='needs pip install "inhabit[doom]"')
@@ -122,6 +123,22 @@ def test_ctrl_c_leaves_a_valid_recording(tmp_path):
         process.kill()
     assert process.returncode == 130
     assert b"Traceback" not in errors
+    assert len(load_footage(tmp_path / "r")) > 0
+
+
+@pytest.mark.slow
+def test_players_end_with_a_recorder_that_is_killed(tmp_path):
+    command = [sys.executable, "-m", "inhabit.commands", "record", "doom:defend_the_center", "-o", str(tmp_path / "r")]
+    process = subprocess.Popen([*command, "--frames", "200000", "--workers", "2"], stdout=subprocess.DEVNULL)
+    time.sleep(12)
+    players = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    process.wait()
+    gone, alive = psutil.wait_procs(players, timeout=60)
+    for one in alive:
+        one.kill()
+    assert len(gone) >= 2
+    assert not alive
     assert len(load_footage(tmp_path / "r")) > 0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import signal
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -258,10 +259,19 @@ def _already(config: RecordConfig) -> tuple[int, int]:
 
 def _work(config: RecordConfig, meta: Meta, index: int, seeds: range, played: Any, stop: Any, failures: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides; this process ends its shard in peace
+    threading.Thread(target=_stop_with_parent, args=(stop,), daemon=True).start()
     try:
         _play(config, meta, index, seeds, played, stop)
     except InhabitError as error:
         failures.put(str(error))
+
+
+def _stop_with_parent(stop: Any) -> None:
+    """Also where the parent was killed and could not say so."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    stop.set()
 
 
 def _play(config: RecordConfig, meta: Meta, index: int, seeds: range, played: Any, stop: Any) -> None:
