@@ -70,7 +70,8 @@ class ToyWorld:
         self._state: ToyState | None = None
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Frame:
-        colour = int(np.random.default_rng(seed).integers(0x404040, 0xFFFFFF))
+        red, green, blue = np.random.default_rng(seed).integers(0x60, 0x100, 3).tolist()  # always seen on the ground
+        colour = red << 16 | green << 8 | blue
         self._state = ToyState((self.info.width - SQUARE_PX) // 2, (self.info.height - SQUARE_PX) // 2, 0, colour)
         return self._draw(fired=False)
 
