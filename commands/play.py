@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -15,7 +16,10 @@ from inhabit.bridge.fields import MAX_PICTURE_BYTES, MAX_STATE_BYTES
 from inhabit.worldmodel.catalog import DEFAULT_PACK, find_pack, is_real, shipped_packs, with_size
 
 if TYPE_CHECKING:
-    from inhabit.bindings.window import Connection, PlayLoop
+    from collections.abc import Callable
+
+    from inhabit.bindings.input import Keys
+    from inhabit.bindings.window import Connection, Pane, PlayLoop
 
 FALLBACK = "toy"
 NO_DISPLAY_S = 20.0
@@ -87,20 +91,19 @@ def run(options: Options) -> None:
     _check(options)
     os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
     from inhabit.bindings.input import load_keys
-    from inhabit.bindings.window import Pane, PlayLoop, WindowOptions, use_dummy_display
+    from inhabit.bindings.window import PlayLoop, WindowOptions, use_dummy_display
 
     keys = load_keys(options.keys)
-    connections = _connections(options)
+    channels = _channels(options, keys)
+    panes = channels[0]()
     headless = options.headless or not _has_display(options)
     if headless:
         use_dummy_display()
-    panes = [Pane(connection, label=_label(connection.name, options), keys=keys) for connection in connections]
     window = WindowOptions(
-        title=f"{' | '.join(pane.connection.name for pane in panes)} - Inhabit", scale=options.scale,
-        statistics=options.statistics, steps=options.steps, hint=not headless, folder=options.folder,
-        moment=_file(options.moment, MAX_STATE_BYTES) if options.moment else b"",
+        scale=options.scale, statistics=options.statistics, steps=options.steps, hint=not headless,
+        folder=options.folder, moment=_file(options.moment, MAX_STATE_BYTES) if options.moment else b"",
     )  # fmt: skip
-    loop = PlayLoop(panes, window)
+    loop = PlayLoop(panes, window, channels=channels)
     if headless:
         _record(options, loop)
     else:
@@ -133,6 +136,19 @@ def _has_display(options: Options) -> bool:
             file=sys.stderr,
         )
     return has_display()
+
+
+def _channels(options: Options, keys: Keys) -> list[Callable[[], list[Pane]]]:
+    """What was asked for, and the shipped packs that the window can turn to from it."""
+    from inhabit.bindings.window import Pane
+
+    def panes(options: Options) -> list[Pane]:
+        return [Pane(one, label=_label(one.name, options), keys=keys) for one in _connections(options)]
+
+    alone = not (options.connect or options.real or options.compare)
+    others = [name for name in shipped_packs() if name != options.world] if alone else []
+    plain = [replace(options, world=name, image=None, clip=None) for name in others]
+    return [partial(panes, one) for one in (options, *plain)]
 
 
 def _connections(options: Options) -> list[Connection]:

@@ -38,6 +38,8 @@ COMMANDS = (
     Command("keep", ("Insert",), "Keep this moment in a file"),
     Command("back", ("Home",), "Go back to the moment that was kept"),
     Command("settle", ("End",), "Let the picture settle, when a dream has gone soft"),
+    Command("next world", ("PageDown",), "The next world that is here, or the one before"),
+    Command("previous world", ("PageUp",), ""),
     Command("quieter", ("F7", "Minus"), "Quieter, down to silence"),
     Command("louder", ("F8", "Equal"), "Louder"),
     Command("prompt", ("F10", "KeyT"), "Say what the world shall be"),
@@ -69,20 +71,21 @@ _AXES = {
 _MOUSE = {"-x": "Mouse left", "+x": "Mouse right", "-y": "Mouse up", "+y": "Mouse down"}
 
 
-def window_keys(info: WorldInfo | None) -> dict[str, str]:
+def window_keys(info: WorldInfo | None, worlds: int = 1) -> dict[str, str]:
     """Map each key that the window owns to its command's name.
 
     Args:
         info: what the world is; the keys of its actions are left to it, except Escape, the way out. Commands that it
             has no use for own no key.
+        worlds: how many the window can turn to.
     """
     taken = set() if info is None else {name for s in info.actions.sources for name in (*s.keys, *s.keys_back)}
     taken.discard("Escape")
-    offered = [command for command in COMMANDS if _applies(command, info)]
+    offered = [command for command in COMMANDS if _applies(command, info, worlds)]
     return {key: command.name for command in offered for key in command.keys if key not in taken}
 
 
-def _applies(command: Command, info: WorldInfo | None) -> bool:
+def _applies(command: Command, info: WorldInfo | None, worlds: int) -> bool:
     kind, _, number = command.name.partition(" ")
     steps, prompts = (info.steps, info.prompts) if info else ((), ())
     match kind:
@@ -96,6 +99,8 @@ def _applies(command: Command, info: WorldInfo | None) -> bool:
             return info is not None and info.sound_rate_hz > 0
         case "settle":
             return len(steps) > 1  # dreams have steps, and only they go soft
+        case "next" | "previous":
+            return worlds > 1
         case "mouse":
             return info is None or any(source.mouse for source in info.actions.sources)
     return True

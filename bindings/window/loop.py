@@ -40,12 +40,16 @@ FIRST_SIZE_PX = (960, 720)
 Watcher = Callable[[pygame.Surface, Frame], None]
 """Called with what the window shows of each new frame of the first pane, and that frame."""
 
+Channel = Callable[[], Sequence[Pane]]
+"""Makes the panes of one world, or of several that are compared, anew."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WindowOptions:
     """How a window begins."""
 
     title: str = "Inhabit"
+    """Stands in the window's title bar behind the worlds' names."""
 
     scale: int = 0
     """Whole magnification of the world's pixels; 0 takes the largest that leaves some desktop free."""
@@ -77,9 +81,17 @@ class PlayLoop:
         panes: Sequence[Pane],
         options: WindowOptions | None = None,
         *,
+        channels: Sequence[Channel] = (),
         clock_ns: Clock = monotonic_ns,
     ):
+        """Open a window and begin to open its worlds.
+
+        Args:
+            panes: what is shown first, beside each other.
+            channels: what Page Down and Page Up turn to; the first of them is what `panes` shows.
+        """
         self.panes = tuple(panes)
+        self._channels, self._channel = tuple(channels), 0
         self.options = options or WindowOptions()
         self.screen = Screen(self.options.title, FIRST_SIZE_PX)
         self.line = PromptLine()
@@ -102,8 +114,7 @@ class PlayLoop:
         self._waiting: Frame | None = None
         self._fresh = self._screenshot = False
         self._moment = b""
-        for pane in self.panes:
-            pane.start(clock_ns())
+        self._start()
 
     def run(self) -> None:
         """Play until the person leaves."""
@@ -174,6 +185,8 @@ class PlayLoop:
                 self.panes[0].keep()
             case "back":
                 self._go_back()
+            case "next world" | "previous world":
+                self._turn_to(self._channel + (1 if name == "next world" else -1))
             case "settle":
                 for pane in self.panes:
                     pane.settle()
@@ -256,6 +269,27 @@ class PlayLoop:
         else:
             self.face.say(f"Kept {path} ({len(state) / 2**20:.1f} MB)", self._clock_ns())
 
+    def _turn_to(self, channel: int) -> None:
+        """Leave this world for another; its sidecar ends first, so that two never share the machine."""
+        if self.clip:
+            self._finish_clip()
+        for pane in self.panes:
+            pane.connection.close()
+        self.line.close()
+        self.devices.release_all()
+        self.speaker.rest()
+        self._channel = channel % len(self._channels)
+        self.panes = tuple(self._channels[self._channel]())
+        self.playout = Playout(self._clock_ns)
+        self._held, self._waiting, self._moment = Controls(), None, b""
+        self._sized, self._known = False, []
+        self._start()
+
+    def _start(self) -> None:
+        self.screen.entitle(f"{' | '.join(pane.connection.name for pane in self.panes)} - {self.options.title}")
+        for pane in self.panes:
+            pane.start(self._clock_ns())
+
     def _choose_steps(self, steps: int) -> None:
         """Ask every world that can for a number of sampling steps; 0 is the next one after the last asked for."""
         for pane in self.panes:
@@ -322,7 +356,7 @@ class PlayLoop:
                 pane.take(frame, self._clock_ns())
                 self._fresh = True
                 if number == 0:
-                    if self.options.moment and not self._moment:
+                    if self.options.moment and not self._moment and not self._channel:
                         self._moment = self.options.moment
                         pane.go_back(self._moment)
                     self._waiting = frame
@@ -354,7 +388,7 @@ class PlayLoop:
         """Fit the window and its keys to what the worlds are now."""
         infos = [pane.info for pane in self.panes if pane.info]
         info = infos[0] if infos else None
-        self._owned = window_keys(info)
+        self._owned = window_keys(info, worlds=len(self._channels))
         if any(pane.broken for pane in self.panes):
             self._owned["Enter"] = "reset"
         self.devices.window_keys = frozenset(self._owned)
@@ -366,7 +400,7 @@ class PlayLoop:
                 self._reset()  # worlds that are compared begin together
             if self.options.hint:
                 self.face.hint(self._clock_ns())
-            if self.options.steps:
+            if self.options.steps and not self._channel:
                 self._choose_steps(self.options.steps)
 
     def _fit_window(self) -> None:

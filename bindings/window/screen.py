@@ -72,7 +72,6 @@ class Screen:
 
     def __init__(self, title: str, size: tuple[int, int]):
         """Open a window. Raises InhabitError where none can be opened."""
-        self.title = title
         try:
             pygame.display.init()
             self.surface = pygame.display.set_mode(size, pygame.RESIZABLE)
@@ -84,11 +83,16 @@ class Screen:
             raise InhabitError(f"Cannot open a window on DISPLAY {os.environ.get('DISPLAY')!r}; use --headless")
         self.fullscreen = False
         self._windowed_size = size
-        pygame.display.set_caption(title)
+        self.entitle(title)
 
     @property
     def size(self) -> tuple[int, int]:
         return self.surface.get_size()
+
+    def entitle(self, title: str) -> None:
+        """Write a title on the window."""
+        self.title = title
+        pygame.display.set_caption(title)
 
     @property
     def room(self) -> pygame.Rect:

@@ -102,6 +102,40 @@ def test_a_refusal_is_shown_and_play_goes_on(loop):
     assert not loop.done
 
 
+def test_page_down_turns_to_the_next_world_and_round_to_the_first(fake_connection, clock, dummy_display, tmp_path):
+    made = [fake_connection]
+
+    def remake() -> list[Pane]:
+        made.append(type(fake_connection)(clock))
+        made[-1].name = f"world {len(made)}"
+        return [Pane(made[-1])]
+
+    loop = PlayLoop([Pane(fake_connection)], WindowOptions(folder=tmp_path), channels=(remake, remake), clock_ns=clock)
+    try:
+        press(pygame.KSCAN_RIGHT)
+        turns(loop, 3)
+        tap(pygame.KSCAN_PAGEDOWN)
+        turns(loop, 3)
+        assert fake_connection.live.calls == ["close"]
+        assert loop.screen.title == "world 2 - Inhabit"
+        assert loop.panes[0].frame is not None
+        assert not any(sent.held for sent in made[1].live.sent), "what was held in one world is not held in the next"
+        tap(pygame.KSCAN_F9)
+        turns(loop, 2)
+        tap(pygame.KSCAN_PAGEUP)
+        turns(loop, 3)
+        assert loop.face.toast.startswith("Saved"), "a clip ends with its world"
+        assert [one.live.calls for one in made] == [["close"], ["close"], []]
+    finally:
+        loop.close()
+
+
+def test_a_window_with_one_world_leaves_page_down_to_it(loop):
+    tap(pygame.KSCAN_PAGEDOWN)
+    turns(loop)
+    assert loop.panes[0].connection.live.calls == []
+
+
 def test_escape_frees_the_mouse_then_closes_the_help_then_asks_then_leaves(loop, clock):
     tap(pygame.KSCAN_F4)
     tap(pygame.KSCAN_F2)
@@ -205,7 +239,7 @@ def test_two_worlds_get_the_same_inputs(fake_connection, clock, dummy_display, t
     pygame.image.save(loop.screen.surface, tmp_path / "compare.png")
     loop.close()
     assert fake_connection.live.sent == other.live.sent != []
-    assert loop.screen.title == "Inhabit"
+    assert loop.screen.title == "toy | toy - Inhabit"
 
 
 def test_a_headless_run_plays_the_script_and_writes_clip_and_sheet(fake_connection, clock, dummy_display, tmp_path):

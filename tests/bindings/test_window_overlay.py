@@ -165,7 +165,7 @@ def test_an_analog_action_has_a_row_for_each_direction():
 def test_the_worlds_keys_win_and_every_command_keeps_a_key():
     letters = (*(f"Key{letter}" for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"), "Digit1", "Digit2", "Digit4")
     greedy = ActionMap(sources=(ActionSource(name="ANYTHING", keys=letters, mouse="+x"),))
-    owned = window_keys(info_of(greedy, prompts=("snow",), sound_rate_hz=16_000))
+    owned = window_keys(info_of(greedy, prompts=("snow",), sound_rate_hz=16_000), worlds=2)
     assert not set(owned) & set(letters)
     for command in COMMANDS:
         optional = not command.text or command.name.startswith("prompt ")
