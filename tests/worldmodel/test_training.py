@@ -26,7 +26,7 @@ from inhabit.worldmodel.recordings import Recorder
 from inhabit.worldmodel.train.autoencoder import AutoencoderTraining, train_autoencoder
 from inhabit.worldmodel.train.crew import crew_size
 from inhabit.worldmodel.train.critic import LatentCritic
-from inhabit.worldmodel.train.dynamics import DynamicsTrainer, DynamicsTraining, distance, painting_pays
+from inhabit.worldmodel.train.dynamics import DynamicsTrainer, DynamicsTraining, distance, painting_pays, worth
 from inhabit.worldmodel.train.footage import load_footage, object_weight
 from inhabit.worldmodel.train.forcing import FINEST, ForcingConfig
 from inhabit.worldmodel.train.latents import Latents, goes_on, object_cells
@@ -335,10 +335,11 @@ def test_what_a_picture_shows_nearly_as_well_is_kept_and_the_rest_is_painted(sma
     kept[..., :4] = right[..., :4] + 0.5 * torch.randn(1, 1, 8, 8, 4)
     painted = right + 0.45 * torch.randn(right.shape)
     bare, full = torch.zeros(1, 1, 8, 8), torch.ones(1, 1, 8, 8)
-    assert painting_pays(painted, kept, right, bare, 1.3).all()  # walls are painted in any case
-    pays = painting_pays(painted, kept, right, full, 1.3)
+    assert painting_pays(painted, kept, right, worth(bare, 1.3, 0.0)).all()  # walls are painted in any case
+    pays = painting_pays(painted, kept, right, worth(full, 1.3, 0.0))
     assert not pays[..., :3].any()
     assert pays[..., 5:].all()
+    assert torch.equal(painting_pays(painted, kept, right, worth(bare, 0.0, 1.3)), pays)  # or kept like the rest
     chosen = Painting(painted=painted, kept=kept, pays=pays - 0.5).chosen()
     assert torch.equal(chosen[..., :3], kept[..., :3])
     assert torch.equal(chosen[..., 5:], painted[..., 5:])
@@ -350,6 +351,8 @@ def test_a_network_learns_where_painting_pays(small_pack):
     assert trainer.network.detail.keeps
     losses = [trainer.take_step(0.0)["keeping"] for _ in range(12)]
     assert losses[-1] < losses[0]
+    everything = trainer_of(small_pack, Dynamics(config), worth_repainting=1.6)
+    assert everything.take_step(0.0)["keeping"] > 0
 
 
 def test_a_critic_is_taught_alone_first_and_then_listened_to(small_pack):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
@@ -51,6 +51,10 @@ class LearnConfig:
 
     sound_share: float = 0.06
     """Share of the session that the sound codec gets when there is none yet; 0 learns a silent world."""
+
+    keep: Literal["objects", "all"] = "objects"
+    """What stays what it was where painting it anew gains little: objects alone, while walls and floors are painted in
+    every frame; or everything, for worlds of many patterns that painting would blur, such as isle."""
 
     cut_share: float = 0.1
     """Share of the steps that show only the middle of the frames, wider or taller: the world then also plays at other

@@ -72,6 +72,10 @@ class DynamicsTraining:
     """Extra weight of latents that change, times their change over the mean change. Most of what changes when the view
     turns is the flicker of fine textures, which nobody can foresee: more would drown the objects in it."""
 
+    news_gain: float = 1.0
+    """Where everything may be kept, extra weight of latents by how far what would be kept is from what is right, over
+    the mean of that: little else needs to be painted, and a network soon copies all of a frame, its new edges too."""
+
     forcing: ForcingConfig = field(default_factory=ForcingConfig)
     """What the network is shown, and how often."""
 
@@ -89,6 +93,9 @@ class DynamicsTraining:
 
     worth_painting: float = 1.6
     """An object is painted anew where that is nearer to what is right than the best picture of it by this factor."""
+
+    worth_repainting: float = 0.0
+    """The same for everything else; 0 paints it in every frame."""
 
     keeping_weight: float = 0.2
     """Weight of the loss of telling where that is."""
@@ -137,6 +144,7 @@ class DynamicsTraining:
     """Weight of the reward and ending losses."""
 
 
+MOST_NEWS = 6.0
 MOST_NATS = 5.0
 UNFORETOLD_NATS = 2.0
 """What surprises by more than this is painted, not kept."""
@@ -300,12 +308,12 @@ class DynamicsTrainer:
         least = self.config.least_weight
         there = lesson.there.float()
         ramp = (least + (1 - least) * lesson.block.level.float() / K_MAX) * there
-        painting, weight = prediction.painting, self._weight(lesson, prediction.draw)[:, :, 0]
+        painting, weight = prediction.painting, self._weight(lesson, prediction)[:, :, 0]
         error = distance(painting.painted, target.video, self.config.tolerance) * weight
         losses = {"video": _mean(error.mean((2, 3)), ramp)}
         if painting.kept is not None and painting.pays is not None:
-            objects = data.care[rows].float()
-            pays = painting_pays(painting.painted, painting.kept, target.video, objects, self.config.worth_painting)
+            factor = worth(data.care[rows].float(), self.config.worth_painting, self.config.worth_repainting)
+            pays = painting_pays(painting.painted, painting.kept, target.video, factor)
             pays = torch.maximum(pays, lesson.spoken[:, :, None, None].float())  # new words hold for objects, too
             if prediction.draw is not None:  # so must what dice bring
                 pays = torch.maximum(pays, (self._nats(prediction.draw, pays.shape[2]) > UNFORETOLD_NATS).float())
@@ -356,12 +364,17 @@ class DynamicsTrainer:
         weight = 0.2 + self._data.loudness[rows] / self._data.loudness.mean().clamp(min=1e-6)
         return weight / weight.mean()
 
-    def _weight(self, lesson: Lesson, draw: Draw | None) -> Tensor:
+    def _weight(self, lesson: Lesson, prediction: Prediction) -> Tensor:
         """How much each latent counts, (b, t, 1, h, w), one on average."""
-        clean = lesson.real.video
-        change = (clean[:, 1:] - clean[:, :-1]).abs().mean(2, keepdim=True)
-        change = torch.cat([change[:, :1], change], dim=1)
-        weight = 1 + self.config.change_gain * (change / change.mean().clamp(min=1e-6)).clamp(max=4)
+        clean, draw = lesson.real.video, prediction.draw
+        if self.config.worth_repainting and prediction.painting.kept is not None:
+            news = (clean - prediction.painting.kept.detach()).abs().mean(2, keepdim=True)
+            usual = _mean(news.mean((2, 3, 4)), (lesson.there & ~lesson.spoken).float())
+            weight = 1 + self.config.news_gain * (news / usual.clamp(min=1e-6)).clamp(max=MOST_NEWS)
+        else:
+            change = (clean[:, 1:] - clean[:, :-1]).abs().mean(2, keepdim=True)
+            change = torch.cat([change[:, :1], change], dim=1)
+            weight = 1 + self.config.change_gain * (change / change.mean().clamp(min=1e-6)).clamp(max=4)
         weight = weight + self._object_gain * self._care(lesson)[:, :, None]
         weight = weight * (1 + self.config.spoken_gain * lesson.spoken[:, :, None, None, None])
         if draw is not None:
@@ -396,20 +409,29 @@ def distance(predicted: Tensor, right: Tensor, tolerance: float) -> Tensor:
     return ((predicted - right).square().mean(2) + tolerance**2).sqrt() - tolerance
 
 
+def worth(objects: Tensor, there: float, elsewhere: float) -> Tensor:
+    """By which factor painting must be nearer to what is right, at objects and around them, and at other places.
+
+    Shapes: (b, t, h, w) -> (b, t, h, w).
+    """
+    near = F.max_pool2d(objects.flatten(0, 1)[:, None], 3, 1, 1)[:, 0] > 0
+    return torch.where(near, there, elsewhere).unflatten(0, objects.shape[:2])
+
+
 @torch.no_grad()
-def painting_pays(painted: Tensor, kept: Tensor, right: Tensor, objects: Tensor, factor: float) -> Tensor:
-    """Where a place is to be painted, 1, else 0: everywhere but where an object is and painting is not nearer to what
-    is right by a factor, around each place.
+def painting_pays(painted: Tensor, kept: Tensor, right: Tensor, factor: Tensor) -> Tensor:
+    """Where a place is to be painted, 1, else 0: where painting is nearer to what is right by a factor, around each
+    place; always where that is 0.
 
     What is painted pales when it is painted anew in every frame, and what is only moved wears out. A wall lives long
-    and is the same everywhere: it is painted. A monster must keep its shape, and is gone soon: it is moved.
+    and is the same everywhere: it may be painted. A monster must keep its shape, and is gone soon: it is moved.
 
     Shapes: (b, t, c, h, w) three times, (b, t, h, w) -> (b, t, h, w) float32.
     """
     ours, theirs = ((one - right).square().mean(2).flatten(0, 1)[:, None] for one in (painted, kept))
     ours, theirs = (F.avg_pool2d(one, 3, 1, 1, count_include_pad=False)[:, 0] for one in (ours, theirs))
-    near = F.max_pool2d(objects.flatten(0, 1)[:, None], 3, 1, 1)[:, 0] > 0
-    return ((ours * factor**2 < theirs) | ~near).float().unflatten(0, right.shape[:2])
+    factor = factor.flatten(0, 1)
+    return ((ours * factor**2 < theirs) | (factor == 0)).float().unflatten(0, right.shape[:2])
 
 
 def surprise(draw: Draw) -> Tensor:

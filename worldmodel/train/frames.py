@@ -16,6 +16,11 @@ MEMORY_SHARE = 0.25
 UNKNOWN_MEMORY_GB = 8.0
 
 
+def most_in_memory() -> float:
+    """Bytes that one thing with a row for each frame may take of this machine's memory."""
+    return 1e9 * MEMORY_SHARE * (memory_gb() or UNKNOWN_MEMORY_GB)
+
+
 class FrameStore:
     """Takes frames shard by shard and gives them back as one array.
 
@@ -27,7 +32,7 @@ class FrameStore:
         """Args:
         most_bytes: what is kept in memory; by default MEMORY_SHARE of the machine's.
         """
-        self._most = 1e9 * MEMORY_SHARE * (memory_gb() or UNKNOWN_MEMORY_GB) if most_bytes is None else most_bytes
+        self._most = most_in_memory() if most_bytes is None else most_bytes
         self._parts: list[np.ndarray] = []
         self._held, self._count = 0, 0
         self._shape: tuple[int, ...] = ()

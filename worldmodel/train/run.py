@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from inhabit.worldmodel.catalog import WORLD_JSON, PackError
 from inhabit.worldmodel.evaluate.detector import Detector
 from inhabit.worldmodel.pack import fill, load_pack, read_tensors, write_tensors
+from inhabit.worldmodel.train.frames import most_in_memory
 
 GRAFTED = 0.7
 """Share of the dynamics' weights that must fit for the others to be learnt beside them."""
@@ -110,7 +111,10 @@ class Run:
         if not path.is_file():
             return None
         latents = read_tensors(path)[name]
-        return latents if len(latents) == rows else None
+        if len(latents) != rows:
+            return None
+        # what only maps a file is dropped by systems that are short of memory, and read again for every window
+        return latents.clone() if latents.nbytes <= most_in_memory() else latents
 
     def _load(self, preset: str, recording: str) -> Progress:
         path = self.folder / "progress.json"
