@@ -72,10 +72,6 @@ class DynamicsTraining:
     """Extra weight of latents that change, times their change over the mean change. Most of what changes when the view
     turns is the flicker of fine textures, which nobody can foresee: more would drown the objects in it."""
 
-    news_gain: float = 1.0
-    """Where everything may be kept, extra weight of latents by how far what would be kept is from what is right, over
-    the mean of that: little else needs to be painted, and a network soon copies all of a frame, its new edges too."""
-
     forcing: ForcingConfig = field(default_factory=ForcingConfig)
     """What the network is shown, and how often."""
 
@@ -144,7 +140,9 @@ class DynamicsTraining:
     """Weight of the reward and ending losses."""
 
 
-MOST_NEWS = 6.0
+LEAST_NEWS, MOST_NEWS = 0.1, 6.0
+"""Where everything may be kept, a latent weighs by how far what would be kept is from what is right, over the mean of
+that, within these bounds. Asked for the rest too, a network soon copies all of a frame, its new edges as well."""
 MOST_NATS = 5.0
 UNFORETOLD_NATS = 2.0
 """What surprises by more than this is painted, not kept."""
@@ -317,7 +315,8 @@ class DynamicsTrainer:
             pays = torch.maximum(pays, lesson.spoken[:, :, None, None].float())  # new words hold for objects, too
             if prediction.draw is not None:  # so must what dice bring
                 pays = torch.maximum(pays, (self._nats(prediction.draw, pays.shape[2]) > UNFORETOLD_NATS).float())
-            missed = F.binary_cross_entropy_with_logits(painting.pays, pays, weight, reduction="none")
+            even = torch.ones_like(weight) if self.config.worth_repainting else weight
+            missed = F.binary_cross_entropy_with_logits(painting.pays, pays, even, reduction="none")
             losses["keeping"] = _mean(missed.mean((2, 3)), there)
         begun = (lesson.block.level == 0) * there
         if prediction.draw is not None and lesson.block.shown is not None:
@@ -370,12 +369,13 @@ class DynamicsTrainer:
         if self.config.worth_repainting and prediction.painting.kept is not None:
             news = (clean - prediction.painting.kept.detach()).abs().mean(2, keepdim=True)
             usual = _mean(news.mean((2, 3, 4)), (lesson.there & ~lesson.spoken).float())
-            weight = 1 + self.config.news_gain * (news / usual.clamp(min=1e-6)).clamp(max=MOST_NEWS)
+            weight = LEAST_NEWS + (news / usual.clamp(min=1e-6)).clamp(max=MOST_NEWS)
+            weight = weight * (1 + self._object_gain * self._care(lesson)[:, :, None])
         else:
             change = (clean[:, 1:] - clean[:, :-1]).abs().mean(2, keepdim=True)
             change = torch.cat([change[:, :1], change], dim=1)
             weight = 1 + self.config.change_gain * (change / change.mean().clamp(min=1e-6)).clamp(max=4)
-        weight = weight + self._object_gain * self._care(lesson)[:, :, None]
+            weight = weight + self._object_gain * self._care(lesson)[:, :, None]
         weight = weight * (1 + self.config.spoken_gain * lesson.spoken[:, :, None, None, None])
         if draw is not None:
             nats = self._nats(draw, clean.shape[3]) * (lesson.block.level < CONTEXT_LEVEL - 2)[..., None, None]

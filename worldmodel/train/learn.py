@@ -371,7 +371,7 @@ class Learner:
             decay_from=training.decay_from if self.config.final else 1.0,
         )
         if self.config.keep == "all":  # what words change is news already
-            training = replace(training, worth_repainting=training.worth_painting, spoken_gain=1.0)
+            training = replace(training, worth_repainting=training.worth_painting, spoken_gain=0.0)
         starts = self.footage.training_windows(training.least, known=self.run.progress.frames_known)
         if not len(starts):
             raise InhabitError(
