@@ -311,7 +311,7 @@ class DynamicsTrainer:
         losses = {"video": _mean(error.mean((2, 3)), ramp)}
         if painting.kept is not None and painting.pays is not None:
             factor = worth(data.care[rows].float(), self.config.worth_painting, self.config.worth_repainting)
-            pays = painting_pays(painting.painted, painting.kept, target.video, factor)
+            pays = painting_pays(painting.painted, painting.kept, lesson.real.video, factor)
             pays = torch.maximum(pays, lesson.spoken[:, :, None, None].float())  # new words hold for objects, too
             if prediction.draw is not None:  # so must what dice bring
                 pays = torch.maximum(pays, (self._nats(prediction.draw, pays.shape[2]) > UNFORETOLD_NATS).float())

@@ -24,20 +24,24 @@ class Clean:
 
 @torch.no_grad()
 def bootstrap_target(network: Dynamics, block: Block, real: Clean, big: Tensor, count: int) -> Clean:
-    """Where two half steps of the present network lead, as clean frames; real ones where no big step is taught."""
+    """Where two half steps of the present network lead, as clean frames; real ones where no big step is taught.
+
+    Where they lead when all is painted: what was kept instead would teach to paint a copy of it.
+    """
     part, mask = block.select(slice(count)), big[:count]
     half = torch.where(mask, part.step + 1, part.step)
     ahead = torch.where(mask, K_MAX >> half, 0)  # levels that half a step advances
     first = network(replace(part, step=half))
     halfway = replace(
         part,
-        noised=_advanced(part.noised, first.clean, part.level, ahead),
+        noised=_advanced(part.noised, first.painting.painted, part.level, ahead),
         level=part.level + ahead,
         step=half,
         sound=_sound_advanced(part, first.sound, ahead),
     )
     second = network(halfway)
-    video = _reached(part.noised, first.clean, halfway.noised, second.clean, part.level, ahead)
+    painted = first.painting.painted, second.painting.painted
+    video = _reached(part.noised, painted[0], halfway.noised, painted[1], part.level, ahead)
     target = Clean(video=_replaced(real.video, video, mask))
     if real.sound is None or part.sound is None or halfway.sound is None:
         return target
