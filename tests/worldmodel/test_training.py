@@ -355,6 +355,22 @@ def test_a_network_learns_where_painting_pays(small_pack):
     assert everything.take_step(0.0)["keeping"] > 0
 
 
+def test_big_steps_are_not_taught_to_paint_a_copy_of_what_is_kept(small_pack):
+    forcing = trainer_of(small_pack, Dynamics(replace(small_pack.file.dynamics, keeps=True))).forcing
+    detail = forcing.network.detail
+    torch.nn.init.zeros_(detail.pays.weight)
+    torch.nn.init.constant_(detail.out.bias, 0.5)  # it paints everything brighter than what would be kept
+    past = forcing.real_past(forcing.draw_rows())
+    block, clean = forcing.noise(past)
+    block, big = forcing.make_big(block, clean, past, 4)
+    targets = []
+    for bias in (-9.0, 9.0):  # keeps everything, keeps nothing
+        torch.nn.init.constant_(detail.pays.bias, bias)
+        targets.append(bootstrap_target(forcing.network, block, clean, big, 4).video)
+    assert torch.equal(*targets)
+    assert not torch.equal(targets[0][big], forcing.network(block).painting.kept[big])
+
+
 def test_a_critic_is_taught_alone_first_and_then_listened_to(small_pack):
     critic = LatentCritic(8, (4, 4), width=8)
     kept = [p.clone() for p in critic.parameters()]
