@@ -358,6 +358,8 @@ def test_a_network_learns_where_painting_pays(small_pack):
 def test_big_steps_are_not_taught_to_paint_a_copy_of_what_is_kept(small_pack):
     forcing = trainer_of(small_pack, Dynamics(replace(small_pack.file.dynamics, keeps=True))).forcing
     detail = forcing.network.detail
+    assert detail.out.bias is not None
+    assert detail.pays.bias is not None
     torch.nn.init.zeros_(detail.pays.weight)
     torch.nn.init.constant_(detail.out.bias, 0.5)  # it paints everything brighter than what would be kept
     past = forcing.real_past(forcing.draw_rows())
