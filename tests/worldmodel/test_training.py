@@ -208,6 +208,14 @@ def test_big_steps_lie_on_their_own_grid(small_pack):
     assert set(big.step[bootstrapped].tolist()) <= {0, 1, 2}
 
 
+def test_first_steps_may_be_taught_directly(small_pack):
+    trainer = trainer_of(small_pack, forcing=ForcingConfig(direct_share=0.5, blank_share=1.0, context_share=0.2))
+    block, _ = trainer.forcing.noise(trainer.forcing.real_past(trainer.forcing.draw_rows()))
+    begun = block.level == 0
+    assert set(block.step[begun].tolist()) > {1, FINEST}
+    assert (block.step[~begun] == FINEST).all()
+
+
 def test_noise_follows_its_label(small_pack):
     trainer = trainer_of(small_pack)
     block, clean = trainer.forcing.noise(trainer.forcing.real_past(trainer.forcing.draw_rows()))

@@ -37,6 +37,10 @@ class ForcingConfig:
     """Share of the others that are nothing but noise: what the next frame is must be decided there, and a frame that
     shows half of it already teaches little about that."""
 
+    direct_share: float = 0.0
+    """Share of the frames that are nothing but noise which teach the first of 1, 2 or 4 big steps what really came.
+    Those otherwise hear of it through all the smaller steps below them, which takes long."""
+
     previous_noise: float = 0.1
     """Largest share of noise in the previous frame that is handed on directly."""
 
@@ -249,7 +253,7 @@ class Forcing:
             recalled=self.recalled(past, kept),
             actions=data.actions[rows],
             level=level,
-            step=torch.where(level == 0, 0, FINEST) if self._one_step else torch.full_like(level, FINEST),
+            step=self._steps(level),
             sound=sound,
             **self._dice(rows),
         ), real
@@ -361,8 +365,7 @@ class Forcing:
         shape = block.level.shape
         in_rows = torch.arange(shape[0], device=self._device)[:, None] < count
         big = in_rows & (self._uniform(shape) < 0.5)
-        edges = torch.tensor(self.config.bootstrap_steps, device=self._device).cumsum(0)[:-1]
-        step = torch.bucketize(self._uniform(shape), edges)  # log2 of 1, 2 or 4 steps
+        step = self._big_steps(shape)
         grid = (self._uniform(shape) * 2**step).long() * (K_MAX >> step)
         level = torch.where(in_rows, CONTEXT_LEVEL, block.level)
         level = torch.where(big, grid, level)
@@ -381,6 +384,18 @@ class Forcing:
         context = CONTEXT_LEVEL - (dip > 0.7).long() - (dip > 0.9).long()
         level = torch.where(self._uniform(shape) < self.config.context_share, context, anywhere)
         return torch.where(self.spoken(past) & (self._uniform(shape) < self.config.spoken_blank), 0, level)
+
+    def _steps(self, level: Tensor) -> Tensor:
+        """log2 of the steps of the schedule that each frame belongs to: the finest, but for first steps."""
+        if self._one_step:
+            return torch.where(level == 0, 0, FINEST)
+        direct = (level == 0) & (self._uniform(level.shape) < self.config.direct_share)
+        return torch.where(direct, self._big_steps(level.shape), FINEST)
+
+    def _big_steps(self, shape: torch.Size) -> Tensor:
+        """log2 of 1, 2 or 4 steps, as often as they are taught."""
+        edges = torch.tensor(self.config.bootstrap_steps, device=self._device).cumsum(0)[:-1]
+        return torch.bucketize(self._uniform(shape), edges)
 
     def _bootstrap_rows(self, share: float) -> int:
         if self._one_step or share < self.config.bootstrap_from:

@@ -370,8 +370,13 @@ class Learner:
             critic_from=0.0 if settled else training.critic_from,
             decay_from=training.decay_from if self.config.final else 1.0,
         )
-        if self.config.keep == "all":  # what words change is news already
-            training = replace(training, worth_repainting=training.worth_painting, spoken_gain=0.0)
+        if self.config.keep == "all":  # what words change is news already; what is painted is decided by first steps
+            training = replace(
+                training,
+                forcing=replace(training.forcing, blank_share=0.6, direct_share=0.75),
+                worth_repainting=training.worth_painting,
+                spoken_gain=0.0,
+            )
         starts = self.footage.training_windows(training.least, known=self.run.progress.frames_known)
         if not len(starts):
             raise InhabitError(
