@@ -25,9 +25,10 @@ from inhabit.worldmodel.memory.ring import Ring
 from inhabit.worldmodel.omni.autoencoder import LATENT_BOUND, Autoencoder, to_float, to_pixels
 from inhabit.worldmodel.omni.block import CONTEXT_LEVEL, K_MAX, Block, Prediction, earlier_frames
 from inhabit.worldmodel.omni.dynamics import Dynamics
+from inhabit.worldmodel.omni.edit import Edit
 from inhabit.worldmodel.omni.motion import Motion
 from inhabit.worldmodel.omni.sound import SEEN, SoundCodec
-from inhabit.worldmodel.omni.text import tokenise
+from inhabit.worldmodel.omni.text import tokenise, words_of
 from inhabit.worldmodel.omni.transformer import Past, Words
 from inhabit.worldmodel.pack import Pack
 from inhabit.worldmodel.response.draws import Draws
@@ -38,6 +39,10 @@ STEPS = (1, 2, 4)
 
 ENDING_WEIGHT = 10.0
 """How much more a frame that ends an episode weighs in training; taken back when endings are drawn."""
+
+
+NEWS = 1e-3
+"""Gists nearer than this say the same."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,11 +69,13 @@ class Engine:
         motion: Motion | None = None,
         recall: Recall | None = None,
         sound: SoundCodec | None = None,
+        edit: Edit | None = None,
     ):
         self.device = torch.device(device)
         self.sound = sound.to(self.device).eval().requires_grad_(False) if sound else None
         self.recall = recall.to(self.device).eval().requires_grad_(False) if recall else None
         self.motion = motion.to(self.device).eval().requires_grad_(False) if motion else None
+        self.edit = edit.to(self.device).eval().requires_grad_(False) if edit else None
         self.autoencoder = autoencoder.to(self.device).eval().requires_grad_(False)
         self.dynamics = dynamics.to(self.device).eval().requires_grad_(False)
         self._draws = Draws(dynamics.config)
@@ -81,7 +88,8 @@ class Engine:
     @classmethod
     def of(cls, pack: Pack, device: torch.device | str = "cpu") -> Engine:
         """The engine that runs a pack."""
-        return cls(pack.autoencoder, pack.dynamics, device, motion=pack.motion, recall=pack.recall, sound=pack.sound)
+        parts = {"motion": pack.motion, "recall": pack.recall, "sound": pack.sound, "edit": pack.edit}
+        return cls(pack.autoencoder, pack.dynamics, device, **parts)
 
     @property
     def taught(self) -> tuple[int, ...]:
@@ -102,6 +110,7 @@ class Engine:
         *,
         sound: Tensor | None = None,
         prompts: Sequence[str] | None = None,
+        held: Sequence[str] | None = None,
         strength: float = 0.0,
         pose: Tensor | None = None,
     ) -> State:
@@ -113,6 +122,8 @@ class Engine:
             key: (b,) int64, one for each session.
             sound: (b, t, latent) what was heard, for a world with sound; silence by default.
             prompts: what each of them is told from the beginning; nothing by default.
+            held: what holds in those frames, where that may be something else: a world with an edit then changes the
+                last of them as `prompts` want it.
             strength: how much further than by itself the picture follows its prompt, 0 to 2 are learnt.
             pose: (b, 5) of the first of those frames, for a world with recall; level, at the usual height by default.
         """
@@ -123,7 +134,8 @@ class Engine:
         heard = self._heard(sound, b, t)
         ring = Ring.empty(config.transformer, b, tokens, self.device)
         zeros = torch.zeros_like(latents[:, :1])
-        said = self._read([""] * b if prompts is None else prompts)
+        prompts = [""] * b if prompts is None else prompts
+        said = self._read(prompts if self.edit is None or held is None else held)
         before = torch.cat([zeros, latents[:, :-1]], 1)
         opening = self._foresight.open(latents, before, actions, pose)
         strengths = torch.full((b,), strength, device=self.device)
@@ -144,7 +156,7 @@ class Engine:
         past = slice(max(0, t - 1 - config.transformer.context), t - 1)
         number = torch.arange(t, device=self.device)[past].expand(b, -1)
         ring = ring.commit(number, [layer[:, :, :, :, past] for layer in made], donate=True)
-        return State(
+        state = State(
             ring=ring,
             latents=latents[:, -1],
             before=before[:, -1],
@@ -162,6 +174,7 @@ class Engine:
             strength=strengths,
             sound=F.pad(heard, (0, 0, max(0, SEEN - t), 0))[:, -SEEN:],
         )
+        return state if self.edit is None or held is None else self.say(state, prompts)
 
     def outline(self, b: int, rows: int, columns: int) -> State:
         """What a state of `b` sessions of so many rows and columns of latents looks like: tensors without content,
@@ -202,12 +215,19 @@ class Engine:
     def say(self, state: State, prompts: Sequence[str], *, strength: float | None = None) -> State:
         """Give every session a prompt, in mid-stream; the world goes on from where it is.
 
+        Where a world has an edit, the newest frame, which was shown already, is changed as the words want it, and the
+        next one is dreamt from that. Sessions that are told what they were told before, or nothing, stay as they are.
         Raises WorldError in a world that was learnt without words.
         """
         if not self.listens:
             raise WorldError("Expected no prompt: this world was learnt without words")
         strengths = state.strength if strength is None else torch.full_like(state.strength, strength)
-        return replace(state, **self._read(prompts), strength=strengths)
+        said = self._read(prompts)
+        if self.edit is not None:
+            news = (said["gist"] - state.gist).abs().amax(1) > NEWS
+            chosen = [index for index, prompt in enumerate(prompts) if bool(news[index]) and words_of(prompt)]
+            state = self._edited(state, chosen, prompts) if chosen else state
+        return replace(state, **said, strength=strengths)
 
     @torch.inference_mode()
     def step(
@@ -319,6 +339,19 @@ class Engine:
             return torch.zeros(len(state), 0, 2, dtype=torch.int16, device=self.device)
         samples = self.sound.decode_newest(state.sound)
         return (samples * 32767).round().clamp(-32768, 32767).to(torch.int16)
+
+    def _edited(self, state: State, sessions: list[int], prompts: Sequence[str]) -> State:
+        """The state with the newest frames of some sessions as their prompts want them."""
+        assert self.edit is not None
+        tokens = tokenise([prompts[index] for index in sessions] * 2, self.edit.config.text).to(self.device)
+        chosen = torch.tensor(sessions, device=self.device)
+        both = torch.cat([state.latents[chosen], state.before[chosen]])
+        latents, before = self.edit(both, tokens).clamp(self._least, self._most).chunk(2)
+        changed = {"latents": latents, "before": before, "pixels": self._foresight.seen(latents)}
+        changed = {name: getattr(state, name).index_copy(0, chosen, value) for name, value in changed.items()}
+        if self._foresight.keeps:
+            changed["canvas"] = state.canvas.put_sessions(chosen, Canvas.of(changed["pixels"][chosen]))
+        return replace(state, **changed)
 
     def _first_pass(
         self,

@@ -264,15 +264,22 @@ class NeuralWorld:
         s, one = self._starts, slice(start, start + 1)
         if self._opening is None:
             latents, actions = self._start(start), s.actions[one]
+            held = s.prompts[start] if s.prompts else ""
             heard = {
                 "sound": s.sound if s.sound is None else s.sound[one],
                 "pose": s.pose if s.pose is None else s.pose[one],
             }
         else:
-            latents, heard = self._opening, {}
+            latents, heard, held = self._opening, {}, ""
             actions = torch.zeros(*latents.shape[:2], self.info.actions.size)
         self._state = self._engine.begin(
-            latents, actions, torch.tensor([key]), prompts=[self._prompt], strength=self._strength, **heard
+            latents,
+            actions,
+            torch.tensor([key]),
+            prompts=[self._prompt],
+            held=[held],
+            strength=self._strength,
+            **heard,
         )
 
     def _start(self, start: int) -> Tensor:

@@ -22,6 +22,7 @@ from inhabit.worldmodel.memory.recall import Recall
 from inhabit.worldmodel.omni.autoencoder import Autoencoder, AutoencoderConfig
 from inhabit.worldmodel.omni.block import DynamicsConfig
 from inhabit.worldmodel.omni.dynamics import Dynamics
+from inhabit.worldmodel.omni.edit import Edit, EditConfig
 from inhabit.worldmodel.omni.motion import Motion
 from inhabit.worldmodel.omni.sound import SoundCodec
 
@@ -37,6 +38,8 @@ class WorldFile(msgspec.Struct, frozen=True, kw_only=True):
     source: str = ""
     autoencoder: AutoencoderConfig
     dynamics: DynamicsConfig
+    edit: EditConfig | None = None
+    """What carries words out on a picture; None for a world that does not listen, or paints what they say by itself."""
     vocabulary: tuple[str, ...] = ()
     """Words that it was told while it learnt."""
     start_prompts: tuple[str, ...] = ()
@@ -83,6 +86,7 @@ class Pack:
     motion: Motion | None = None
     recall: Recall | None = None
     sound: SoundCodec | None = None
+    edit: Edit | None = None
 
     @cached_property
     def weights_hash(self) -> str:
@@ -104,7 +108,7 @@ def load_pack(folder: Path) -> Pack:
     autoencoder, dynamics = Autoencoder(file.autoencoder), Dynamics(file.dynamics)
     fill(autoencoder, folder / "autoencoder.safetensors")
     fill(dynamics, folder / "dynamics.safetensors")
-    motion = recall = sound = None
+    motion = recall = sound = edit = None
     if file.dynamics.motion:
         motion = Motion(file.dynamics.motion)
         fill(motion, folder / "motion.safetensors")
@@ -114,6 +118,9 @@ def load_pack(folder: Path) -> Pack:
     if file.dynamics.sound:
         sound = SoundCodec(file.dynamics.sound)
         fill(sound, folder / "sound.safetensors")
+    if file.edit:
+        edit = Edit(file.edit)
+        fill(edit, folder / "edit.safetensors")
     starts = _load_starts(file, folder)
     return Pack(
         file=file,
@@ -123,6 +130,7 @@ def load_pack(folder: Path) -> Pack:
         motion=motion,
         recall=recall,
         sound=sound,
+        edit=edit,
     )
 
 
@@ -152,7 +160,8 @@ def save_pack(pack: Pack, folder: Path) -> None:
     if pack.starts.pose is not None:
         starts["pose"] = pack.starts.pose.float()
     write_tensors(starts, partial / "starts.safetensors")
-    for name, network in (("motion", pack.motion), ("recall", pack.recall), ("sound", pack.sound)):
+    parts = {"motion": pack.motion, "recall": pack.recall, "sound": pack.sound, "edit": pack.edit}
+    for name, network in parts.items():
         if network is not None:
             write_tensors(half(network), partial / f"{name}.safetensors")
     text = msgspec.json.format(msgspec.json.encode(pack.file), indent=2)

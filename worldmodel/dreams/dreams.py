@@ -171,6 +171,7 @@ class Dreams:
             self.starts.actions[rows],
             torch.tensor([one.key for one in chosen], dtype=torch.int64),
             prompts=[one.prompt for one in chosen],
+            held=[self._prompt(one.start, None) for one in chosen],
             **{
                 name: part[rows] for name in ("sound", "pose") if (part := getattr(self.starts, name, None)) is not None
             },

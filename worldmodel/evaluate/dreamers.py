@@ -135,6 +135,7 @@ class EngineDreamer:
             torch.arange(len(opening)) + self.seed * 1_000_003,
             sound=heard,
             prompts=list(prompts) if engine.listens else None,
+            held=list(opening.texts) if engine.listens else None,
             pose=torch.from_numpy(opening.pose),
         )
 

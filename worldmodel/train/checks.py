@@ -16,6 +16,7 @@ from inhabit.worldmodel.evaluate.sheets import contact_sheet
 from inhabit.worldmodel.memory.recall import Recall
 from inhabit.worldmodel.omni.autoencoder import Autoencoder
 from inhabit.worldmodel.omni.dynamics import Dynamics
+from inhabit.worldmodel.omni.edit import Edit
 from inhabit.worldmodel.omni.motion import Motion
 from inhabit.worldmodel.omni.sound import SoundCodec
 from inhabit.worldmodel.train.autoencoder import reconstruct
@@ -40,11 +41,13 @@ class Material:
     sound: SoundCodec | None = None
     heard: Tensor | None = None
     """(n, latent) of all frames' sound."""
+    edit: Edit | None = None
     detector: Detector | None = None
 
     def engine(self, dynamics: Dynamics, device: torch.device) -> Engine:
         """What plays it."""
-        return Engine(self.autoencoder, dynamics, device, motion=self.motion, recall=self.recall, sound=self.sound)
+        parts = {"motion": self.motion, "recall": self.recall, "sound": self.sound, "edit": self.edit}
+        return Engine(self.autoencoder, dynamics, device, **parts)
 
 
 def check_codec(

@@ -49,6 +49,10 @@ class LearnConfig:
     """Share of the session that recall gets when there is none yet, where poses were recorded; 0 learns a world that
     forgets what it has not seen for a while."""
 
+    edit_share: float = 0.15
+    """Share of the session that the edit gets when there is none yet, where words were recorded: it carries words out
+    on a picture. 0 leaves that to the dynamics."""
+
     sound_share: float = 0.06
     """Share of the session that the sound codec gets when there is none yet; 0 learns a silent world."""
 

@@ -45,6 +45,7 @@ def make_pack(
         source=source,
         autoencoder=preset.autoencoder,
         dynamics=preset.dynamics,
+        edit=world.edit and world.edit.config,
         vocabulary=vocabulary_of(footage) if text else (),
         start_prompts=starts.prompts,
         steps=min(2, max(preset.dynamics.steps)),
@@ -58,6 +59,7 @@ def make_pack(
         motion=world.motion,
         recall=world.recall,
         sound=world.sound,
+        edit=world.edit,
     )
 
 

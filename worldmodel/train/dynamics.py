@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from inhabit.worldmodel.engine import ENDING_WEIGHT, Engine
 from inhabit.worldmodel.omni.block import CONTEXT_LEVEL, K_MAX, Draw, Prediction
 from inhabit.worldmodel.omni.dynamics import Dynamics
+from inhabit.worldmodel.omni.edit import Edit
 from inhabit.worldmodel.omni.rewards import two_hot
 from inhabit.worldmodel.train.crew import Crew, crew_size, sharing
 from inhabit.worldmodel.train.critic import Criticism, Exhibits, LatentCritic
@@ -159,6 +160,7 @@ class DynamicsTrainer:
         device: torch.device,
         config: DynamicsTraining,
         *,
+        edit: Edit | None = None,
         engine_of: Callable[[Dynamics], Engine] | None = None,
         rehearsal: Rehearsal | None = None,
         looks: Looks | None = None,
@@ -167,6 +169,7 @@ class DynamicsTrainer:
         seed: int = 0,
     ):
         """Args:
+        edit: what carries words out on a picture before the next is made; None leaves that to the network.
         engine_of: what plays a network, for rehearsals.
         rehearsal: what remembers its dreams; None for a network that learns from real pasts alone.
         crew: threads that share a step's windows; by default as many as there are cores for.
@@ -186,6 +189,7 @@ class DynamicsTrainer:
                 data,
                 torch.from_numpy(starts).to(device),
                 config.forcing,
+                edit=edit,
                 rehearsal=rehearsal,
                 batch=config.batch // count,
                 window=config.window,

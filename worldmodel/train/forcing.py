@@ -15,11 +15,13 @@ from torch import Tensor
 
 from inhabit.worldmodel.omni.block import CONTEXT_LEVEL, K_MAX, Block, earlier_frames
 from inhabit.worldmodel.omni.dynamics import Dynamics
+from inhabit.worldmodel.omni.edit import Edit
 from inhabit.worldmodel.omni.text import Tokens
 from inhabit.worldmodel.omni.transformer import Words
 from inhabit.worldmodel.train.latents import Latents, goes_on
 from inhabit.worldmodel.train.rehearsal import Past, Rehearsal
 from inhabit.worldmodel.train.scars import scarred
+from inhabit.worldmodel.train.schedule import precision
 from inhabit.worldmodel.train.shortcut import Clean, bootstrap_target, tau_of, wide
 
 FINEST = K_MAX.bit_length() - 1
@@ -137,13 +139,14 @@ class Forcing:
         starts: Tensor,
         config: ForcingConfig,
         *,
+        edit: Edit | None = None,
         rehearsal: Rehearsal | None = None,
         batch: int,
         window: int,
         seed: int = 0,
     ):
         self.network, self.data, self.config = network, data, config
-        self._whole = data
+        self._whole, self._edit = data, edit
         self._starts, self._batch, self._window = starts, batch, window
         self.rehearsal = rehearsal
         self._one_step = max(network.config.steps) == 1
@@ -208,7 +211,8 @@ class Forcing:
         often = 2 * self.config.told_share * self._uniform(head.shape)  # in some windows one word chases the other
         now = (self._uniform(walk.shape) < often) & ~data.first[walk] & there
         rows, told = data.speak(walk, now)
-        lag = (self._uniform(head.shape) * (self.config.most_lag + 1)).long()
+        most_lag = 0 if self._edit else self.config.most_lag
+        lag = (self._uniform(head.shape) * (most_lag + 1)).long()
         place = torch.arange(walk.shape[1], device=self._device) - lag
         late, _ = data.speak(walk, now.gather(1, place.clamp(min=0)) & (place >= 0))
         obeyed = torch.where(late == rows, 1.0, self._uniform(walk.shape))
@@ -226,6 +230,8 @@ class Forcing:
             last = len(data.z) - 1  # an ending has none after it
             seen, wanted = (torch.cat([head, (one[:, :-1] + 1).clamp(max=last)], 1) for one in (late, rows))
             carried = past(data.carried, seen, wanted, F.pad(obeyed[:, :-1], (1, 0), value=1.0))
+        if self._edit is not None:
+            self._carry_out(told | self._changed(rows), rows, video, carried)
         return Past(
             rows=rows,
             video=video,
@@ -236,6 +242,27 @@ class Forcing:
             told=told,
             there=there,
         )
+
+    def _changed(self, rows: Tensor) -> Tensor:
+        """Which frames other words hold for than for the one before, (b, t) bool."""
+        assert self.data.prompt is not None
+        return (self.data.prompt[rows] != self.data.prompt[(rows - 1).clamp(min=0)]) & ~self.data.first[rows]
+
+    @torch.no_grad()
+    def _carry_out(self, now: Tensor, rows: Tensor, video: Tensor, carried: Tensor | None) -> None:
+        """Change what is before some frames, (b, t) bool, as their words want it: in place, as an engine does it."""
+        prompts, prompt, edit = self.data.prompts, self.data.prompt, self._edit
+        assert edit is not None
+        assert prompts is not None
+        assert prompt is not None
+        row, frame = now.nonzero(as_tuple=True)
+        if not len(row):
+            return
+        said = prompt[rows[row, frame]]
+        tokens = Tokens(triples=prompts.triples[said], filled=prompts.filled[said])
+        with precision(self._device):
+            for pictures in (video,) if carried is None else (video, carried):
+                pictures[row, frame] = edit(pictures[row, frame], tokens)
 
     def noise(self, past: Past) -> tuple[Block, Clean]:
         """A block in which every frame has a level of its own, all in the finest schedule, and the right answers."""
@@ -287,7 +314,7 @@ class Forcing:
         """Whether new words take effect in a frame, (b, t) bool: at once, as the recording shows it, or as a dream does
         it, frame by frame."""
         rows = past.rows
-        if self.data.prompt is None:
+        if self.data.prompt is None or self._edit is not None:  # the edit has carried them out
             return torch.zeros_like(rows, dtype=torch.bool)
         earlier = (rows[..., None] - torch.arange(self.config.spoken_frames + 1, device=self._device)).clamp(min=0)
         words, begun = self.data.prompt[earlier], self.data.first[earlier]

@@ -22,6 +22,7 @@ from inhabit.worldmodel.neural_world import choose_device
 from inhabit.worldmodel.omni.autoencoder import Autoencoder
 from inhabit.worldmodel.omni.block import ChanceConfig
 from inhabit.worldmodel.omni.dynamics import Dynamics
+from inhabit.worldmodel.omni.edit import Edit, EditConfig
 from inhabit.worldmodel.omni.motion import Motion
 from inhabit.worldmodel.omni.sound import HOPS, SoundCodec, SoundConfig
 from inhabit.worldmodel.omni.text import TextConfig
@@ -35,6 +36,7 @@ from inhabit.worldmodel.train.critic import LatentCritic
 from inhabit.worldmodel.train.decoder import train_decoder
 from inhabit.worldmodel.train.display import Display
 from inhabit.worldmodel.train.dynamics import DynamicsTrainer, DynamicsTraining
+from inhabit.worldmodel.train.edit import EditTraining, Pairs, train_edit
 from inhabit.worldmodel.train.footage import load_footage
 from inhabit.worldmodel.train.latents import Latents, gather_latents, object_cells
 from inhabit.worldmodel.train.looks import Looks
@@ -65,7 +67,7 @@ def learn(config: LearnConfig, display: Display) -> Path:
     sound = learner.sound()
     latents = learner.latents(autoencoder)
     world = replace(learner.world(autoencoder, latents, sound), detector=detector)
-    world = learner.memory(learner.motion(world))
+    world = learner.edit(learner.memory(learner.motion(world)))
     dynamics = learner.calibrated(world, learner.dynamics(world))
     learner.run.progress.frames_known = len(learner.footage)
     learner.run.save()
@@ -245,6 +247,26 @@ class Learner:
             self.run.keep_latents("recalled", recalled)
         return replace(world, recall=recall, recalled=recalled)
 
+    def edit(self, world: Material) -> Material:
+        """What carries words out on a picture; nothing where none were recorded, and in a preset without motion."""
+        text, share = self.preset.dynamics.text, self.config.edit_share
+        if text is None or world.carried is None:
+            return world
+        grid = (world.latents.shape[-2], world.latents.shape[-1])
+        edit = Edit(EditConfig(text=text, latent_channels=world.latents.shape[1], grid=grid))
+        if self.run.resume("edit", edit):
+            return replace(world, edit=edit.to(self.device).eval().requires_grad_(False))
+        data = gather_latents(self.footage, world.latents, self.device, carried=world.carried, text=text)
+        pairs, training = Pairs(data, torch.from_numpy(~self.footage.held_out).to(self.device)), EditTraining()
+        if not share or not len(pairs):
+            return world
+        budget, on_step = self._stage("edit", share, training.batch)
+        edit = train_edit(edit, pairs, budget, self.device, training, on_step=on_step)
+        self.run.progress.edit_minutes += budget.elapsed_s / 60
+        self.run.keep("edit", edit)
+        self.run.save()
+        return replace(world, edit=edit)
+
     def dynamics(self, world: Material) -> Dynamics:
         """Train the dynamics for what is left of the session."""
         network = Dynamics(self.preset.dynamics)
@@ -408,6 +430,7 @@ class Learner:
             starts,
             self.device,
             training,
+            edit=world.edit,
             engine_of=lambda network: world.engine(network, self.device),
             rehearsal=rehearsal,
             looks=looks,

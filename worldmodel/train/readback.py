@@ -8,11 +8,13 @@ words, and the pairs of neighbouring words, of the prompts that it reads.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Protocol
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from inhabit.worldmodel.omni.dynamics import Dynamics
 from inhabit.worldmodel.omni.text import Tokens
 
 LEAST = 4
@@ -22,6 +24,20 @@ RATE = 2e-3
 """Peak learning rate while nothing but words is learnt."""
 
 PRIME = 1_000_003
+
+
+class Reader(Protocol):
+    """A network that reads prompts: the dynamics, or the edit."""
+
+    def gist(self, tokens: Tokens) -> Tensor:
+        """What prompts say as a whole. Shape (p, width)."""
+        ...
+
+    def reading(self) -> Iterator[nn.Parameter]:
+        """The parameters that read."""
+        ...
+
+    def zero_grad(self, set_to_none: bool = True) -> None: ...
 
 
 class Readback(nn.Module):
@@ -54,7 +70,7 @@ class Readback(nn.Module):
         """Whether there is anything to ask for."""
         return self._said is not None
 
-    def teach(self, network: Dynamics, steps: int, *, encoder: bool) -> float:
+    def teach(self, network: Reader, steps: int, *, encoder: bool) -> float:
         """Learn to name words before anything else is learnt, and return the last loss.
 
         Args:
@@ -74,7 +90,7 @@ class Readback(nn.Module):
         network.zero_grad(set_to_none=True)
         return float(loss.detach())
 
-    def forward(self, network: Dynamics, count: int) -> Tensor:
+    def forward(self, network: Reader, count: int) -> Tensor:
         """The loss of naming what some `count` prompts say: 1 for who knows no more than how often each is said."""
         assert self._said is not None
         chosen = torch.randint(len(self._said), (count,), device=self._said.device)

@@ -126,6 +126,7 @@ class Rehearsal:
         for index in range(config.context, self._frames):
             if (now := self._said(rows, index)) != said:
                 state, said = engine.say(state, now), now
+                play.video[:, index - 1] = state.latents  # as words have changed it
             # the objects that really came, so that what really came next is what a dream with them must go on with
             shown = None if data.faces is None else data.faces[rows[:, index]].flatten(1).long()
             state, _ = engine.step(state, data.actions[rows[:, index]], steps=steps, donate=True, shown=shown)

@@ -29,6 +29,7 @@ class Progress(msgspec.Struct, kw_only=True):
     """The codec's figures when it was last measured."""
     decoder_minutes: float = 0.0
     """How long its decoder has learnt to draw what latents leave open."""
+    edit_minutes: float = 0.0
     dynamics_minutes: float = 0.0
     dynamics_steps: int = 0
     dynamics_frames: int = 0

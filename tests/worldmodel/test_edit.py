@@ -1,0 +1,152 @@
+"""Edits: words change the newest picture, of those who are told something new, and nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from inhabit.bridge.controls import IDLE
+from inhabit.worldmodel.engine import Engine
+from inhabit.worldmodel.neural_world import NeuralWorld
+from inhabit.worldmodel.omni.dynamics import Dynamics
+from inhabit.worldmodel.omni.edit import Edit, EditConfig
+from inhabit.worldmodel.omni.text import TextConfig, tokenise
+from inhabit.worldmodel.pack import Pack, load_pack, save_pack
+from inhabit.worldmodel.train.edit import EditTraining, Pairs, train_edit
+from inhabit.worldmodel.train.forcing import Forcing, ForcingConfig
+from inhabit.worldmodel.train.latents import Latents
+from inhabit.worldmodel.train.schedule import Budget
+
+TEXT = TextConfig(tokens=8, buckets=64, width=16, layers=1, heads=2)
+CPU = torch.device("cpu")
+
+
+def small_edit(channels: int = 8, **changes) -> Edit:
+    torch.manual_seed(0)
+    sizes = {"width": 16, "coarse_width": 16, "blocks": (1, 1), "coarse_blocks": 1, "heads": 2, "grid": (4, 4)}
+    return Edit(EditConfig(text=TEXT, latent_channels=channels, **{**sizes, **changes}))
+
+
+@pytest.fixture
+def editing_pack(small_pack) -> Pack:
+    """The small pack with ears and an edit that turns everything into what it is plus one."""
+    torch.manual_seed(3)
+    config = replace(small_pack.file.dynamics, text=TEXT, keeps=True)
+    edit = small_edit(config.latent_channels)
+    assert edit.out.bias is not None
+    with torch.no_grad():
+        edit.out.bias[: config.latent_channels] = 1.0
+    old = small_pack.file
+    file = type(old)(
+        info=old.info, autoencoder=old.autoencoder, dynamics=config, edit=edit.config, vocabulary=("red", "snow")
+    )
+    return replace(small_pack, file=file, dynamics=Dynamics(config), edit=edit)
+
+
+def begun(engine: Engine, pack: Pack, prompts: list[str], held: list[str] | None = None):
+    latents, actions = (torch.cat([part[:1]] * len(prompts)) for part in (pack.starts.latents, pack.starts.actions))
+    return engine.begin(latents, actions, torch.arange(len(prompts)), prompts=prompts, held=held)
+
+
+def test_at_first_nothing_is_changed_at_any_size():
+    edit = small_edit()
+    for size in ((4, 4), (5, 7), (2, 6)):
+        latents = torch.randn(2, 8, *size)
+        assert torch.equal(edit(latents, tokenise(["red", "snow"], TEXT)), latents)
+
+
+def test_only_who_is_told_something_new_sees_a_change(editing_pack):
+    engine = Engine.of(editing_pack)
+    state = begun(engine, editing_pack, ["red", "red", "red"])
+    said = engine.say(state, ["snow", "red", ""])
+    torch.testing.assert_close(said.latents[0], (state.latents[0] + 1).clamp(engine._least[0], engine._most[0]))
+    assert not torch.equal(said.pixels[0], state.pixels[0])
+    assert torch.equal(said.canvas.picture[0], said.pixels[0])
+    for name in ("latents", "before", "pixels"):
+        assert torch.equal(getattr(said, name)[1:], getattr(state, name)[1:]), name
+    assert torch.equal(engine.say(said, ["snow", "red", ""]).latents, said.latents), "said again it is no news"
+
+
+def test_a_start_is_changed_into_what_is_asked_for(editing_pack):
+    engine = Engine.of(editing_pack)
+    asked, kept = (begun(engine, editing_pack, [prompt], held=["red"]) for prompt in ("snow", "red"))
+    assert not torch.equal(asked.latents, kept.latents)
+    assert torch.equal(kept.latents, begun(engine, editing_pack, ["red"]).latents)
+
+
+def test_a_world_shows_what_is_said_and_goes_on(editing_pack, tmp_path):
+    save_pack(editing_pack, tmp_path / "pack")
+    loaded = load_pack(tmp_path / "pack")
+    assert loaded.file.edit == editing_pack.file.edit
+    world = NeuralWorld(loaded, Engine.of(loaded))
+    world.reset(seed=1)
+    state = world.save()
+    plain = world.step(IDLE)
+    world.restore(state)
+    world.configure(prompt="snow")
+    told = world.step(IDLE)
+    assert told.index == plain.index
+    assert not np.array_equal(told.pixels, plain.pixels)
+
+
+def colours(staged: bool = True) -> Latents:
+    """Two stages of the same walk: first all is 0 but for a mark, then, said "red" or "snow", 1 or -1 around it."""
+    n = 40
+    z = torch.zeros(2 * n, 8, 4, 4)
+    z[n : n + n // 2] = 1.0
+    z[n + n // 2 :] = -1.0
+    place = torch.arange(2 * n) % 4
+    z[torch.arange(2 * n), :, place, place] = 3.0
+    prompt = torch.cat([torch.full((n,), 2), torch.zeros(n // 2), torch.ones(n // 2)]).long()
+    after = torch.cat([torch.arange(n, 2 * n), torch.full((n,), -1)])
+    return Latents(
+        z=z.half(),
+        actions=torch.zeros(2 * n, 3),
+        rewards=torch.zeros(2 * n),
+        ended=torch.zeros(2 * n),
+        first=torch.arange(2 * n) % n == 0,
+        care=torch.zeros(2 * n, 4, 4),
+        carried=z.half(),
+        prompts=tokenise(["red", "snow", "", ""], TEXT),
+        prompt=prompt,
+        next_stage=after if staged else None,
+    )
+
+
+def test_it_learns_what_words_change_and_what_stays():
+    data = colours()
+    pairs = Pairs(data, torch.ones(len(data.z), dtype=torch.bool))
+    assert len(pairs) == 39 + 1  # the moments of the first stage but its first, and the words in mid-stream
+    training = EditTraining(batch=16, rate=3e-3, warmup=10, average=0.9, cut_share=0.0)
+    torch.manual_seed(1)
+    edit = train_edit(small_edit(), pairs, Budget(seconds=12), CPU, training)
+    seen = data.z[1:5].float()
+    red, snow = (edit(seen, tokenise([said] * 4, TEXT)) for said in ("red", "snow"))
+    mark = seen == 3
+    assert red[~mark].mean() > 0.7
+    assert snow[~mark].mean() < -0.7
+    assert min(red[mark].mean(), snow[mark].mean()) > 2
+
+
+def test_words_in_mid_stream_are_learnt_from_without_stages():
+    data = colours(staged=False)
+    pairs = Pairs(data, torch.ones(len(data.z), dtype=torch.bool))
+    assert pairs.after.tolist() == [60]
+    assert not pairs.same.any()
+
+
+def test_dynamics_learn_to_go_on_from_what_words_have_changed(editing_pack):
+    data = colours()
+    network = Dynamics(replace(editing_pack.file.dynamics, text=TEXT))
+    config = ForcingConfig(told_share=0.5, previous_noise=0.0, previous_drop=0.0, begin_drop=0.0)
+    edit = editing_pack.edit
+    forcing = Forcing(network, data, torch.tensor([1]), config, edit=edit, batch=2, window=16)
+    past = forcing.real_past(torch.arange(1, 17).repeat(2, 1))
+    assert past.told.any()
+    before = past.video[:, :-1][past.told]
+    rows = past.rows[past.told] - 40 - 1
+    torch.testing.assert_close(before, data.z[rows].float() + 1, msg="the last frame before, edited")
+    assert not forcing.spoken(past).any(), "nothing is left to be painted"
