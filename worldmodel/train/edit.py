@@ -114,6 +114,7 @@ def train_edit(
     readback = Readback(pairs.prompts, network.config.coarse_width)
     if fresh and readback.useful:
         readback.to(device).teach(network, config.reading_steps, encoder=True)
+    readback.requires_grad_(False)
     average = Average(network, config.average)
 
     def lesson() -> Tensor:

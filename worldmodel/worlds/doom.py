@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import os
+import shutil
 import tempfile
+import weakref
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,7 +70,10 @@ class DoomWorld:
 
     def __init__(self, scenario: str, config: DoomConfig = DoomConfig()):
         self.config = config
-        self._game, self._buttons = _start_game(scenario, config)
+        # else ViZDoom writes its settings into whatever folder the user is in
+        settings = Path(tempfile.mkdtemp(prefix="inhabit-vizdoom-"))
+        self._clean_up = weakref.finalize(self, shutil.rmtree, settings, ignore_errors=True)
+        self._game, self._buttons = _start_game(scenario, config, settings / "vizdoom.ini")
         rate = config.tics and TICS_HZ / config.tics
         self.info = WorldInfo(
             name=f"doom-{scenario.replace('_', '-')}",
@@ -134,6 +138,7 @@ class DoomWorld:
         if self._game is not None:
             self._game.close()
             self._game = None
+            self._clean_up()
 
     def objects(self) -> list[Box]:
         """The objects in view, from ViZDoom's labels buffer, in frame pixels. The player's own weapon is left out."""
@@ -196,15 +201,14 @@ def _vizdoom() -> Any:
     return vizdoom
 
 
-def _start_game(scenario: str, config: DoomConfig) -> tuple[Any, tuple[str, ...]]:
+def _start_game(scenario: str, config: DoomConfig, settings: Path) -> tuple[Any, tuple[str, ...]]:
     vzd = _vizdoom()
     path = Path(vzd.scenarios_path) / f"{scenario}.cfg"
     if not path.is_file():
         raise WorldError(f"Expected a ViZDoom scenario ({', '.join(scenarios())}), got {scenario!r}")
     game = vzd.DoomGame()
     game.load_config(str(path))
-    # else ViZDoom writes its settings into whatever folder the user is in
-    game.set_doom_config_path(str(Path(tempfile.gettempdir()) / f"inhabit-vizdoom-{os.getpid()}.ini"))
+    game.set_doom_config_path(str(settings))
     game.set_window_visible(False)
     game.set_mode(vzd.Mode.PLAYER)
     game.set_screen_resolution(vzd.ScreenResolution.RES_256X192)
