@@ -28,7 +28,7 @@ from inhabit.worldmodel.omni.dynamics import Dynamics
 from inhabit.worldmodel.omni.edit import Edit
 from inhabit.worldmodel.omni.motion import Motion
 from inhabit.worldmodel.omni.sound import SEEN, SoundCodec
-from inhabit.worldmodel.omni.text import tokenise, words_of
+from inhabit.worldmodel.omni.text import Tokens, tokenise, words_of
 from inhabit.worldmodel.omni.transformer import Past, Words
 from inhabit.worldmodel.pack import Pack
 from inhabit.worldmodel.response.draws import Draws
@@ -40,6 +40,9 @@ STEPS = (1, 2, 4)
 ENDING_WEIGHT = 10.0
 """How much more a frame that ends an episode weighs in training; taken back when endings are drawn."""
 
+
+EDITED_TOGETHER = 16
+"""Pictures of an album that words change at once."""
 
 NEWS = 1e-3
 """Gists nearer than this say the same."""
@@ -215,8 +218,9 @@ class Engine:
     def say(self, state: State, prompts: Sequence[str], *, strength: float | None = None) -> State:
         """Give every session a prompt, in mid-stream; the world goes on from where it is.
 
-        Where a world has an edit, the newest frame, which was shown already, is changed as the words want it, and the
-        next one is dreamt from that. Sessions that are told what they were told before, or nothing, stay as they are.
+        Where a world has an edit, the newest frame, which was shown already, is changed as the words want it, the
+        album's pictures too, and the next one is dreamt from that. Sessions that are told what they were told before,
+        or nothing, stay as they are.
         Raises WorldError in a world that was learnt without words.
         """
         if not self.listens:
@@ -341,17 +345,35 @@ class Engine:
         return (samples * 32767).round().clamp(-32768, 32767).to(torch.int16)
 
     def _edited(self, state: State, sessions: list[int], prompts: Sequence[str]) -> State:
-        """The state with the newest frames of some sessions as their prompts want them."""
+        """The state with the newest frames and the albums of some sessions as their prompts want them."""
         assert self.edit is not None
-        tokens = tokenise([prompts[index] for index in sessions] * 2, self.edit.config.text).to(self.device)
+        tokens = tokenise([prompts[index] for index in sessions], self.edit.config.text).to(self.device)
         chosen = torch.tensor(sessions, device=self.device)
-        both = torch.cat([state.latents[chosen], state.before[chosen]])
-        latents, before = self.edit(both, tokens).clamp(self._least, self._most).chunk(2)
+        every = torch.arange(len(sessions), device=self.device)
+        latents, before = (self._changed(seen[chosen], tokens, every) for seen in (state.latents, state.before))
         changed = {"latents": latents, "before": before, "pixels": self._foresight.seen(latents)}
         changed = {name: getattr(state, name).index_copy(0, chosen, value) for name, value in changed.items()}
         if self._foresight.keeps:
             changed["canvas"] = state.canvas.put_sessions(chosen, Canvas.of(changed["pixels"][chosen]))
+        if self.recall is not None:
+            changed["album"] = self._album_edited(state.album, chosen, tokens)
         return replace(state, **changed)
+
+    def _album_edited(self, album: Album, sessions: Tensor, tokens: Tokens) -> Album:
+        """An album whose pictures of some sessions, (k,) int64, look as their prompts, k of them, want it: a place that
+        one comes back to is remembered as it would look now."""
+        owner, place = (album.frame[sessions] >= 0).nonzero(as_tuple=True)
+        pixels = album.pixels.clone()
+        for some in torch.arange(len(owner), device=owner.device).split(EDITED_TOGETHER):
+            where = sessions[owner[some]], place[some]
+            pixels[where] = self._foresight.seen(self._changed(self.look(pixels[where]), tokens, owner[some]))
+        return replace(album, pixels=pixels)
+
+    def _changed(self, latents: Tensor, tokens: Tokens, prompt: Tensor) -> Tensor:
+        """Pictures, (n, c, h, w), as the prompts of those numbers, (n,) int64, want them."""
+        assert self.edit is not None
+        said = Tokens(triples=tokens.triples[prompt], filled=tokens.filled[prompt])
+        return self.edit(latents, said).clamp(self._least, self._most)
 
     def _first_pass(
         self,

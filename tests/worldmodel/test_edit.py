@@ -10,9 +10,11 @@ import torch
 
 from inhabit.bridge.controls import IDLE
 from inhabit.worldmodel.engine import Engine
+from inhabit.worldmodel.memory.recall import Recall, RecallConfig
 from inhabit.worldmodel.neural_world import NeuralWorld
 from inhabit.worldmodel.omni.dynamics import Dynamics
 from inhabit.worldmodel.omni.edit import Edit, EditConfig
+from inhabit.worldmodel.omni.motion import Motion
 from inhabit.worldmodel.omni.text import TextConfig, tokenise
 from inhabit.worldmodel.pack import Pack, load_pack, save_pack
 from inhabit.worldmodel.train.edit import EditTraining, Pairs, train_edit
@@ -70,6 +72,23 @@ def test_only_who_is_told_something_new_sees_a_change(editing_pack):
     assert torch.equal(engine.say(said, ["snow", "red", ""]).latents, said.latents), "said again it is no news"
 
 
+def test_what_is_remembered_looks_as_words_want_it(editing_pack):
+    motion = replace(editing_pack.file.dynamics.motion, travels=True)
+    recall = RecallConfig(latent_channels=8, width=8, blocks=1)
+    config = replace(editing_pack.file.dynamics, motion=motion, recall=recall)
+    engine = Engine(
+        editing_pack.autoencoder, Dynamics(config), motion=Motion(motion), recall=Recall(recall), edit=editing_pack.edit
+    )
+    state = begun(engine, editing_pack, ["red", "red"])
+    there = state.album.frame >= 0
+    assert there.any(1).all()
+    album = engine.say(state, ["red", "snow"]).album
+    assert torch.equal(album.pixels[0], state.album.pixels[0])
+    assert torch.equal(album.pixels[~there], state.album.pixels[~there])
+    assert not torch.equal(album.pixels[1], state.album.pixels[1])
+    assert torch.equal(album.frame, state.album.frame)
+
+
 def test_a_start_is_changed_into_what_is_asked_for(editing_pack):
     engine = Engine.of(editing_pack)
     asked, kept = (begun(engine, editing_pack, [prompt], held=["red"]) for prompt in ("snow", "red"))
@@ -119,7 +138,7 @@ def colours(staged: bool = True) -> Latents:
 def test_it_learns_what_words_change_and_what_stays():
     data = colours()
     pairs = Pairs(data, torch.ones(len(data.z), dtype=torch.bool))
-    assert len(pairs) == 39 + 1  # the moments of the first stage but its first, and the words in mid-stream
+    assert len(pairs) == 40
     training = EditTraining(batch=16, rate=3e-3, warmup=10, average=0.9, cut_share=0.0)
     torch.manual_seed(1)
     edit = train_edit(small_edit(), pairs, Budget(seconds=12), CPU, training)

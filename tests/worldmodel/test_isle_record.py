@@ -28,9 +28,9 @@ from inhabit.worldmodel.worlds.isle.players import IslePlayer, Sight  # noqa: E4
 from inhabit.worldmodel.worlds.isle.record import (  # noqa: E402
     STAGES,
     describe,
-    is_staged,
     play,
     play_stages,
+    played_as,
     record_seeds,
     script,
     stages,
@@ -88,7 +88,7 @@ def test_the_first_text_says_everything(folder):
         seed = int(shard.seeds[start])
         if start and shard.seeds[start - 1] == seed:
             continue  # a later stage
-        said, true = granted(empty, parse(text)), (stages if is_staged(seed) else script)(seed).attributes[0]
+        said, true = granted(empty, parse(text)), (script if played_as(seed) == "walk" else stages)(seed).attributes[0]
         same = [name for name in VALUES if not name.endswith("_colour") or true.count(name[:-7])]
         assert [getattr(said, name) for name in same] == [getattr(true, name) for name in same]
 
@@ -133,7 +133,7 @@ def test_words_change_in_most_episodes_and_are_never_held_out():
 
 def test_stages_are_one_walk_under_other_words():
     seeds = [0, 1]
-    assert all(is_staged(seed) for seed in seeds)
+    assert all(played_as(seed) == "stages" for seed in seeds)
     for _, beat in zip(range(40), play_stages(seeds, width=32, height=32)):
         poses = np.asarray(truth.poses(beat.state)).reshape(len(beat.rows) // STAGES, STAGES, -1)
         assert np.ptp(poses, axis=1).max() == 0
@@ -143,6 +143,15 @@ def test_stages_are_one_walk_under_other_words():
     pictures = beat.picture.pixels.numpy().astype(int).reshape(len(seeds), STAGES, -1)
     assert np.abs(np.diff(pictures, axis=1)).mean((0, 2)).min() > 4  # every stage looks otherwise
     assert not any(is_held_out(attributes) for seed in range(30) for attributes in stages(seed).attributes)
+
+
+def test_a_glimpse_is_one_moment_of_a_walk_under_other_words():
+    seeds = list(range(24, 28))
+    assert all(played_as(seed) == "glimpses" for seed in seeds)
+    (beat,) = play_stages(seeds, width=32, height=32, glimpse=12)
+    later = next(beat for n, beat in enumerate(play_stages(seeds, width=32, height=32)) if n == 12)
+    assert np.array_equal(truth.poses(beat.state), truth.poses(later.state))
+    assert list(beat.texts) == [text for seed in seeds for text in stages(seed).texts]
 
 
 def test_stages_are_found_again_and_words_can_be_said_at_any_frame(folder, tmp_path):

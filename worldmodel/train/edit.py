@@ -70,9 +70,9 @@ class Pairs:
         after = torch.where(data.next_stage >= 0, data.next_stage, -1) if data.next_stage is not None else row * 0 - 1
         before = (row - 1).clamp(min=0)
         said = (data.prompt != data.prompt[before]) & ~data.first
-        inside = ~data.first & allowed
-        staged, spoken = (inside & (after >= 0)).nonzero()[:, 0], (inside & said).nonzero()[:, 0]
-        # what was recorded in stages shows the same moment; elsewhere motion tells it
+        staged, spoken = (allowed & (after >= 0)).nonzero()[:, 0], (allowed & said).nonzero()[:, 0]
+        if len(staged):  # they show the same moment; elsewhere motion tells it, and what changes may take its time
+            spoken = spoken[:0]
         self.before = torch.cat([staged, spoken])
         self.after = torch.cat([after[staged], spoken])
         self.same = torch.cat([torch.ones_like(staged), torch.zeros_like(spoken)]).bool()
@@ -89,6 +89,7 @@ class Pairs:
         settled = torch.rand(count, device=device) < config.settled_share
         row = torch.where(settled, after, before)
         moved = (~same & ~settled) | (torch.rand(count, device=device) < config.carried_share)
+        moved &= ~data.first[row]
         seen = torch.where(moved[:, None, None, None], self._carried[row], data.z[row]).float()
         share = config.noise * torch.rand(count, device=device)[:, None, None, None]
         seen = seen * (1 - share) + torch.randn_like(seen) * share

@@ -236,7 +236,8 @@ class Forcing:
             rows=rows,
             video=video,
             carried=carried,
-            recalled=None if data.recalled is None else data.recalled[walk].float(),  # old pictures look as they did
+            # old pictures look as they did, where no edit changes them
+            recalled=None if data.recalled is None else data.recalled[rows if self._edit else walk].float(),
             sound=sound,
             age=torch.zeros_like(rows),
             told=told,

@@ -3,14 +3,16 @@
 The first text of an episode is complete: a landmark or creature that it does not name is not there. Later texts name
 what changed, or say everything anew; each holds from the row that it is written at.
 
-Most islands are played in stages: as several episodes of one seed that follow each other, the same walk every time, as
-it looks after the first words, after the second, and so on. Who learns from them can say the next words at any frame.
+Others are played in stages: as several episodes of one seed that follow each other, the same walk every time, as it
+looks after the first words, after the second, and so on. Who learns from them can say the next words at any frame. And
+of most islands there are only glimpses: stages of one frame, so that as many words as possible are said.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import takewhile
 from typing import Any
 
@@ -41,9 +43,13 @@ STAGES = 4
 STAGE_FRAMES = (32, 56)
 """Frames of each. Short ones, so that a recording has many islands: a world that had seen 126 of them in stages, 64 to
 128 frames long, obeyed on those, and on others its pictures of what was asked for were off by twice as much."""
-STAGED_OF_THREE = 2
-"""Of three times SEEDS_ALIKE seeds, so many times are played in stages."""
 SEEDS_ALIKE = 8
+"""Seeds that follow each other and are played in the same way."""
+CYCLE = ("stages", "stages", "walk", *("glimpses",) * 21)
+"""How so many seeds are played, and those after them. Of the frames, about two fifths are of walks, as many of stages,
+and a fifth of glimpses."""
+GLIMPSE_AFTER = 40
+"""Frames, at most, that are walked before a glimpse."""
 ISLANDS = {"cpu": 8, "cuda": 64}
 """Islands that are played at once."""
 
@@ -124,9 +130,9 @@ def stages(seed: int, prompt: str = "") -> Words:
     )
 
 
-def is_staged(seed: int) -> bool:
-    """Whether an island is played in stages."""
-    return seed // SEEDS_ALIKE % 3 < STAGED_OF_THREE
+def played_as(seed: int) -> str:
+    """How an island is played: "walk", "stages" or "glimpses"."""
+    return CYCLE[seed // SEEDS_ALIKE % len(CYCLE)]
 
 
 def _first(rng: np.random.Generator, prompt: str) -> Attributes:
@@ -196,12 +202,21 @@ def play(
 
 @torch.inference_mode()
 def play_stages(
-    seeds: Sequence[int], *, width: int = 128, height: int = 128, prompt: str = "", device: str = "cpu"
+    seeds: Sequence[int],
+    *,
+    width: int = 128,
+    height: int = 128,
+    prompt: str = "",
+    device: str = "cpu",
+    glimpse: int | None = None,
 ) -> Iterator[Beat]:
     """Play STAGES episodes for each seed, all at once: row STAGES * i + k is stage k of the i-th seed.
 
     One walk leads through all stages of an island. It is made where everything stands that stands in any of them, so
     that nobody walks through a house.
+
+    Args:
+        glimpse: show only the frame after so many, once.
     """
     words = [stages(seed, prompt) for seed in seeds]
     players = [IslePlayer(seed) for seed in seeds]
@@ -213,6 +228,9 @@ def play_stages(
     state = join([made(seed, one, attributes) for seed, one in zip(seeds, words) for attributes in one.attributes])
     islands, frame = list(range(len(seeds))), 0
     actions = np.zeros((len(seeds), len(motion.ACTIONS)), np.float32)
+    for _ in range(glimpse or 0):
+        actions = np.stack([players[island].action(seen) for island, seen in zip(islands, sights(lead))])
+        lead = motion.step(lead, torch.from_numpy(actions))
     while islands:
         rows = [STAGES * island + stage for island in islands for stage in range(STAGES)]
         state = _led(state, lead)
@@ -224,6 +242,8 @@ def play_stages(
             picture=render(state, width, height),
             sound=sound(state),
         )
+        if glimpse is not None:
+            return
         frame += 1
         stay = [place for place, island in enumerate(islands) if frame < words[island].length]
         if len(stay) < len(islands):
@@ -292,13 +312,16 @@ def record_seeds(config: Any, meta: Meta, name: str, seeds: range, played: Any, 
 
 def _alike(seeds: Sequence[int]) -> list[int]:
     """The first of these seeds, as many as are played in the same way and at once."""
-    alike = list(takewhile(lambda seed: is_staged(seed) == is_staged(seeds[0]), seeds))
-    return alike[: max(1, len(alike) // STAGES)] if is_staged(seeds[0]) else alike
+    alike = list(takewhile(lambda seed: played_as(seed) == played_as(seeds[0]), seeds))
+    return alike[: max(1, len(alike) // STAGES)] if played_as(seeds[0]) == "stages" else alike
 
 
 def _episodes(config: Any, seeds: list[int], device: str, played: Any, stop: Any) -> list[list[Moment]]:
     """Play a troupe and sort its frames by episode; an interrupted one is kept as far as it came."""
-    stages, player = (STAGES, play_stages) if is_staged(seeds[0]) else (1, play)
+    kind = played_as(seeds[0])
+    stages, player = (1, play) if kind == "walk" else (STAGES, play_stages)
+    if kind == "glimpses":
+        player = partial(player, glimpse=int(np.random.default_rng([seeds[0], 13]).integers(GLIMPSE_AFTER + 1)))
     episodes: list[list[Moment]] = [[] for _ in range(len(seeds) * stages)]
     _, _, prompt = config.source.partition(":")
     for beat in player(seeds, width=config.width, height=config.height, prompt=prompt, device=device):
