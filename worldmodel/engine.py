@@ -28,7 +28,7 @@ from inhabit.worldmodel.omni.dynamics import Dynamics
 from inhabit.worldmodel.omni.edit import Edit
 from inhabit.worldmodel.omni.motion import Motion
 from inhabit.worldmodel.omni.sound import SEEN, SoundCodec
-from inhabit.worldmodel.omni.text import Tokens, tokenise, words_of
+from inhabit.worldmodel.omni.text import tokenise, words_of
 from inhabit.worldmodel.omni.transformer import Past, Words
 from inhabit.worldmodel.pack import Pack
 from inhabit.worldmodel.response.draws import Draws
@@ -188,6 +188,7 @@ class Engine:
         tokens = config.other_tokens + rows * columns // config.patch**2
         text = config.text.tokens if config.text else 0
         spaces = config.transformer.layers - config.transformer.time_layers
+        gist = config.transformer.width if config.text else 0
         words = (spaces, 2, heads, text, config.transformer.head_width) if config.text else (0,)
         size = [side * self.autoencoder.config.factor if self.motion else 0 for side in (rows, columns)]
         with like:
@@ -208,8 +209,9 @@ class Engine:
                 frame=whole,
                 key=whole,
                 words=torch.zeros(b, *words),
-                gist=torch.zeros(b, config.transformer.width if config.text else 0),
+                gist=torch.zeros(b, gist),
                 said=torch.zeros(b, text, dtype=torch.bool),
+                asked=torch.zeros(b, text, self.edit.config.coarse_width) if self.edit else torch.zeros(b, 0, gist),
                 strength=torch.zeros(b),
                 sound=torch.zeros(b, SEEN, config.sound.latent if config.sound else 0),
             )
@@ -227,11 +229,12 @@ class Engine:
             raise WorldError("Expected no prompt: this world was learnt without words")
         strengths = state.strength if strength is None else torch.full_like(state.strength, strength)
         said = self._read(prompts)
-        if self.edit is not None:
-            news = (said["gist"] - state.gist).abs().amax(1) > NEWS
-            chosen = [index for index, prompt in enumerate(prompts) if bool(news[index]) and words_of(prompt)]
-            state = self._edited(state, chosen, prompts) if chosen else state
-        return replace(state, **said, strength=strengths)
+        after = replace(state, **said, strength=strengths)
+        if self.edit is None:
+            return after
+        news = (said["gist"] - state.gist).abs().amax(1) > NEWS
+        chosen = [index for index, prompt in enumerate(prompts) if bool(news[index]) and words_of(prompt)]
+        return self._edited(after, torch.tensor(chosen, device=self.device)) if chosen else after
 
     @torch.inference_mode()
     def step(
@@ -256,7 +259,10 @@ class Engine:
         fresh = self._draws.fresh(state, now)
         actions = torch.cat([state.actions[:, 1:], action[:, None]], 1)
         hint = self._foresight.hint(state, actions, now)
-        ring, prediction = self._first_pass(state, action, hint, fresh, steps, donate=donate, shown=shown)
+        entered = self._entered(state, hint)
+        ring, prediction = self._first_pass(
+            state, action, hint, fresh, steps, entered=entered, donate=donate, shown=shown
+        )
         pays = prediction.painting.pays  # later steps see what the first one made, and would take it for news
         ending = prediction.ending_logit[:, -1]  # likewise: what is made shows a frame in which nothing has ended
         for index in range(1, steps):
@@ -274,7 +280,7 @@ class Engine:
                 shown=prediction.draw and prediction.draw.painted,
                 **self._told(_said(state), state.strength, 1),
             )
-            prediction = self._predict(block, ring.past(now), pays=pays)
+            prediction = self._predict(block, ring.past(now), pays=pays, entering=hint.entering, entered=entered)
         heard = state.sound if prediction.sound is None else torch.cat([state.sound[:, 1:], prediction.sound], 1)
         latents = prediction.clean[:, -1]
         pixels = self._foresight.seen(latents)
@@ -344,36 +350,41 @@ class Engine:
         samples = self.sound.decode_newest(state.sound)
         return (samples * 32767).round().clamp(-32768, 32767).to(torch.int16)
 
-    def _edited(self, state: State, sessions: list[int], prompts: Sequence[str]) -> State:
-        """The state with the newest frames and the albums of some sessions as their prompts want them."""
-        assert self.edit is not None
-        tokens = tokenise([prompts[index] for index in sessions], self.edit.config.text).to(self.device)
-        chosen = torch.tensor(sessions, device=self.device)
-        every = torch.arange(len(sessions), device=self.device)
-        latents, before = (self._changed(seen[chosen], tokens, every) for seen in (state.latents, state.before))
+    def _edited(self, state: State, chosen: Tensor) -> State:
+        """The state with the newest frames and the albums of some sessions, (k,) int64, as their prompts want them."""
+        latents, before = (self._changed(state, seen[chosen], chosen) for seen in (state.latents, state.before))
         changed = {"latents": latents, "before": before, "pixels": self._foresight.seen(latents)}
         changed = {name: getattr(state, name).index_copy(0, chosen, value) for name, value in changed.items()}
         if self._foresight.keeps:
             changed["canvas"] = state.canvas.put_sessions(chosen, Canvas.of(changed["pixels"][chosen]))
         if self.recall is not None:
-            changed["album"] = self._album_edited(state.album, chosen, tokens)
+            changed["album"] = self._album_edited(state, chosen)
         return replace(state, **changed)
 
-    def _album_edited(self, album: Album, sessions: Tensor, tokens: Tokens) -> Album:
-        """An album whose pictures of some sessions, (k,) int64, look as their prompts, k of them, want it: a place that
-        one comes back to is remembered as it would look now."""
-        owner, place = (album.frame[sessions] >= 0).nonzero(as_tuple=True)
-        pixels = album.pixels.clone()
+    def _album_edited(self, state: State, sessions: Tensor) -> Album:
+        """The album with the pictures of some sessions as their prompts want them: a place that one comes back to is
+        remembered as it would look now."""
+        owner, place = (state.album.frame[sessions] >= 0).nonzero(as_tuple=True)
+        pixels = state.album.pixels.clone()
         for some in torch.arange(len(owner), device=owner.device).split(EDITED_TOGETHER):
-            where = sessions[owner[some]], place[some]
-            pixels[where] = self._foresight.seen(self._changed(self.look(pixels[where]), tokens, owner[some]))
-        return replace(album, pixels=pixels)
+            whose = sessions[owner[some]]
+            where = whose, place[some]
+            pixels[where] = self._foresight.seen(self._changed(state, self.look(pixels[where]), whose))
+        return replace(state.album, pixels=pixels)
 
-    def _changed(self, latents: Tensor, tokens: Tokens, prompt: Tensor) -> Tensor:
-        """Pictures, (n, c, h, w), as the prompts of those numbers, (n,) int64, want them."""
+    def _changed(self, state: State, latents: Tensor, whose: Tensor, known: Tensor | None = None) -> Tensor:
+        """Pictures, (n, c, h, w), as the prompts of the sessions `whose`, (n,) int64, want them."""
         assert self.edit is not None
-        said = Tokens(triples=tokens.triples[prompt], filled=tokens.filled[prompt])
-        return self.edit(latents, said).clamp(self._least, self._most)
+        changed = self.edit.change(latents, state.asked[whose], state.said[whose], known)
+        return changed.clamp(self._least, self._most)
+
+    def _entered(self, state: State, hint: Hint) -> Tensor | None:
+        """The next frame with what comes into view as an edit paints it, (b, c, h, w); None where none does, and where
+        that is left to the dynamics."""
+        if self.edit is None or not self.edit.config.fills or hint.entering is None or not bool(hint.entering.any()):
+            return None
+        every = torch.arange(len(state), device=self.device)
+        return self._changed(state, hint.carried, every, ~hint.entering)
 
     def _first_pass(
         self,
@@ -383,6 +394,7 @@ class Engine:
         fresh: Tensor,
         steps: int,
         *,
+        entered: Tensor | None,
         donate: bool,
         shown: Tensor | None,
     ) -> tuple[Ring, Prediction]:
@@ -404,12 +416,18 @@ class Engine:
             shown=None if shown is None else torch.stack([shown, shown], 1),
             **self._told(_said(state), state.strength, 2),
         )
-        prediction = self._predict(block, state.ring.past(now), entering=hint.entering)
+        prediction = self._predict(block, state.ring.past(now), entering=hint.entering, entered=entered)
         made = [layer[:, :, :, :, :1] for layer in prediction.made]
         return state.ring.commit(state.frame[:, None], made, donate=donate), prediction
 
     def _predict(
-        self, block: Block, past: list[Past], *, pays: Tensor | None = None, entering: Tensor | None = None
+        self,
+        block: Block,
+        past: list[Past],
+        *,
+        pays: Tensor | None = None,
+        entering: Tensor | None = None,
+        entered: Tensor | None = None,
     ) -> Prediction:
         """Predict the newest frame, within what the codec can say: outside it nothing is learnt, and an error could
         only grow.
@@ -417,11 +435,15 @@ class Engine:
         Args:
             pays: (b, 1, h, w) where it is painted; None lets this pass choose.
             entering: (b, h, w) where it is painted in any case.
+            entered: (b, c, h, w) what is painted there; the network's own by default.
         """
         prediction = self.dynamics(block, past, newest=1)
         painting = prediction.painting
         if pays is None and entering is not None and painting.pays is not None:
             pays = painting.pays.masked_fill(entering[:, None], torch.inf)
+        if entered is not None and entering is not None:
+            mixed = torch.where(entering[:, None, None], entered[:, None], painting.painted)
+            painting = replace(painting, painted=mixed)
         painting = replace(painting, pays=painting.pays if pays is None else pays)
         return replace(prediction, painting=painting, clean=painting.chosen().clamp(self._least, self._most))
 
@@ -444,10 +466,11 @@ class Engine:
         config = self.dynamics.config
         if config.text is None:
             nothing = torch.zeros(len(prompts), 0, device=self.device)
-            return {"words": nothing, "gist": nothing, "said": nothing.bool()}
+            return {"words": nothing, "gist": nothing, "said": nothing.bool(), "asked": nothing[:, None][:, :0]}
         tokens = tokenise(prompts, config.text).to(self.device)
         words, gist = self.dynamics.read(tokens)
-        return {"words": words.permute(2, 0, 1, 3, 4, 5), "gist": gist, "said": tokens.filled}
+        asked = gist[:, None][:, :0] if self.edit is None else self.edit.read(tokens)
+        return {"words": words.permute(2, 0, 1, 3, 4, 5), "gist": gist, "said": tokens.filled, "asked": asked}
 
     def _told(self, said: dict[str, Tensor], strength: Tensor, frames: int) -> dict[str, Any]:
         """What a block of so many frames is told, in a state's words; nothing in a world without."""

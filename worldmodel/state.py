@@ -49,6 +49,8 @@ class State:
     """(b, d) what each prompt says as a whole; nothing in a wordless world."""
     said: Tensor
     """(b, tokens) bool: which of those tokens hold a word."""
+    asked: Tensor
+    """(b, tokens, d) each prompt as the edit reads it; nothing in a world without."""
     sound: Tensor
     """(b, SEEN, latent) sound latents of the newest frames, the newest last; none in a silent world."""
     strength: Tensor
@@ -93,8 +95,8 @@ class State:
 
     @staticmethod
     def from_tensors(named: Mapping[str, Tensor]) -> State:
-        """Raises KeyError for what is missing; a state of before there was `earlier` has none."""
-        named = {"earlier": named["before"][:, None][:, :0], **named}
+        """Raises KeyError for what is missing; a state of before there was `earlier` or `asked` has none."""
+        named = {"earlier": named["before"][:, None][:, :0], "asked": named["gist"][:, None][:, :0], **named}
         ring = Ring(**{f.name: named[f"ring.{f.name}"] for f in fields(Ring)})
         album = Album(**{f.name: named[f"album.{f.name}"] for f in fields(Album)})
         canvas = Canvas(**{f.name: named[f"canvas.{f.name}"] for f in fields(Canvas)})

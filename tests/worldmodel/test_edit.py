@@ -17,7 +17,7 @@ from inhabit.worldmodel.omni.edit import Edit, EditConfig
 from inhabit.worldmodel.omni.motion import Motion
 from inhabit.worldmodel.omni.text import TextConfig, tokenise
 from inhabit.worldmodel.pack import Pack, load_pack, save_pack
-from inhabit.worldmodel.train.edit import EditTraining, Pairs, train_edit
+from inhabit.worldmodel.train.edit import EditTraining, Pairs, edges, train_edit
 from inhabit.worldmodel.train.forcing import Forcing, ForcingConfig
 from inhabit.worldmodel.train.latents import Latents
 from inhabit.worldmodel.train.schedule import Budget
@@ -148,6 +148,57 @@ def test_it_learns_what_words_change_and_what_stays():
     assert red[~mark].mean() > 0.7
     assert snow[~mark].mean() < -0.7
     assert min(red[mark].mean(), snow[mark].mean()) > 2
+
+
+def test_it_learns_to_paint_what_is_hidden():
+    data = colours()
+    pairs = Pairs(data, torch.ones(len(data.z), dtype=torch.bool))
+    training = EditTraining(
+        batch=16, rate=3e-3, warmup=10, average=0.9, cut_share=0.0, hidden_share=1.0, settled_share=1.0
+    )
+    torch.manual_seed(1)
+    edit = train_edit(small_edit(), pairs, Budget(seconds=12), CPU, training)
+    known = torch.ones(4, 4, 4, dtype=torch.bool)
+    known[:, :, 2:] = False
+    for said, rows, colour in (("red", slice(41, 45), 1.0), ("snow", slice(61, 65), -1.0)):
+        right = data.z[rows].float()
+        made = edit(right * known[:, None], tokenise([said] * 4, TEXT), known)
+        hidden = (~known[:, None] & (right != 3)).expand_as(right)
+        assert abs(float(made[hidden].mean()) - colour) < 0.35, said
+
+
+def test_what_is_hidden_does_not_shine_through():
+    edit = small_edit()
+    torch.nn.init.normal_(edit.out.weight, std=0.1)
+    tokens, known = tokenise(["red"], TEXT), torch.ones(1, 4, 4, dtype=torch.bool)
+    known[:, :, :2] = False
+    latents = torch.randn(1, 8, 4, 4)
+    other = torch.where(known[:, None], latents, torch.randn_like(latents))
+    assert torch.equal(edit(latents, tokens, known), edit(other, tokens, known))
+    assert not torch.equal(edit(latents, tokens), edit(other, tokens))
+
+
+def test_edges_are_hidden_where_a_view_turns():
+    torch.manual_seed(0)
+    known = edges(torch.tensor([True, False]).repeat(200), (6, 8))
+    assert known[1::2].all()
+    hidden = ~known[::2]
+    assert hidden.flatten(1).any(1).all()
+    assert not hidden[:, 2:4, 3:5].all(2).all(1).any(), "never the middle"
+    one_side = hidden.any(1)[:, 0] & hidden.any(1)[:, -1] & hidden.any(2)[:, 0] & hidden.any(2)[:, -1]
+    assert one_side.sum() < 200
+
+
+def test_what_comes_into_view_is_painted_by_the_edit(editing_pack):
+    engine = Engine.of(editing_pack)
+    state = begun(engine, editing_pack, ["red", "red"])
+    hint = engine._foresight.hint(state, state.actions, state.frame + 1)
+    entering = torch.zeros(2, *state.latents.shape[-2:], dtype=torch.bool)
+    assert engine._entered(state, replace(hint, entering=entering)) is None
+    entering[0, :, 0] = True
+    entered = engine._entered(state, replace(hint, entering=entering))
+    assert entered is not None
+    torch.testing.assert_close(entered[0, :, :, 0], torch.ones_like(entered[0, :, :, 0]), msg="nothing, plus one")
 
 
 def test_words_in_mid_stream_are_learnt_from_without_stages():

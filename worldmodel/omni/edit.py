@@ -50,6 +50,9 @@ class EditConfig:
     heads: int = 4
     """Attention heads."""
 
+    fills: bool = True
+    """Whether it also paints what a picture does not show, such as what comes into view at its edge."""
+
 
 class Edit(nn.Module):
     """Latents as they are to latents as words want them."""
@@ -60,7 +63,7 @@ class Edit(nn.Module):
         width, coarse = config.width, config.coarse_width
         self.text = TextEncoder(config.text, coarse)
         self.gist_in = nn.Sequential(nn.Linear(coarse, coarse), Norm(coarse))
-        self.join = nn.Conv2d(config.latent_channels + 2, width, 3, padding=1)
+        self.join = nn.Conv2d(config.latent_channels + 2 + config.fills, width, 3, padding=1)
         self.fine = nn.ModuleList(NormedBlock(width, coarse) for _ in range(config.blocks[0]))
         self.down = nn.Conv2d(width, coarse, 2, stride=2)
         self.coarse = nn.ModuleList(NormedBlock(coarse, coarse) for _ in range(config.coarse_blocks))
@@ -73,27 +76,44 @@ class Edit(nn.Module):
         assert self.out.bias is not None
         nn.init.zeros_(self.out.bias)
 
-    def forward(self, latents: Tensor, tokens: Tokens) -> Tensor:
-        """What pictures become under prompts, one for each.
+    def forward(self, latents: Tensor, tokens: Tokens, known: Tensor | None = None) -> Tensor:
+        """What pictures become under prompts, one for each; see change()."""
+        return self.change(latents, self.text(tokens), tokens.filled, known)
 
-        Shapes: (b, c, h, w) -> (b, c, h, w) float32.
+    def read(self, tokens: Tokens) -> Tensor:
+        """Read prompts, once for as long as they hold. Shape (p, tokens, coarse_width)."""
+        return self.text(tokens)
+
+    def change(self, latents: Tensor, words: Tensor, filled: Tensor, known: Tensor | None = None) -> Tensor:
+        """What pictures become under prompts.
+
+        Args:
+            latents: (b, c, h, w).
+            words: (b, tokens, coarse_width) one prompt for each, as read() has it.
+            filled: (b, tokens) bool: which of those there are.
+            known: (b, h, w) bool: which latents show something; all by default. The others are painted.
+
+        Returns:
+            (b, c, h, w) float32.
         """
         h, w = latents.shape[-2:]
+        if self.config.fills:
+            known = torch.ones_like(latents[:, 0]) if known is None else known.to(latents.dtype)
+            latents = torch.cat([latents * known[:, None], 1 - known[:, None]], 1)
         even = F.pad(latents, (0, w % 2, 0, h % 2), mode="replicate")
-        return self._edited(even, tokens)[..., :h, :w]
+        return self._changed(even, words, filled)[..., :h, :w]
 
-    def _edited(self, latents: Tensor, tokens: Tokens) -> Tensor:
-        """The same for an even height and width."""
-        words = self.text(tokens)
-        told = self._gist(words, tokens)
-        place = place_of(latents, self.config.grid).expand(len(latents), -1, -1, -1)
-        x = self.join(torch.cat([latents, place], 1).contiguous(memory_format=torch.channels_last))
+    def _changed(self, seen: Tensor, words: Tensor, filled: Tensor) -> Tensor:
+        """The same for an even height and width, and with what is not known as the last channel."""
+        told, latents = self._gist(words, filled), seen[:, : self.config.latent_channels]
+        place = place_of(seen, self.config.grid).expand(len(seen), -1, -1, -1)
+        x = self.join(torch.cat([seen, place], 1).contiguous(memory_format=torch.channels_last))
         for block in self.fine:
             x = block(x, told)
         y = self.down(x)
         where = place_of(y, (self.config.grid[0] // 2, self.config.grid[1] // 2))
         for block, look in zip(self.coarse, self.looks, strict=True):
-            y = look(block(y, told), where, words, tokens.filled)
+            y = look(block(y, told), where, words, filled)
         x = x + self.up(y)
         for block in self.finish:
             x = block(x, told)
@@ -104,15 +124,15 @@ class Edit(nn.Module):
 
     def gist(self, tokens: Tokens) -> Tensor:
         """What prompts say as a whole. Shape (p, coarse_width)."""
-        return self._gist(self.text(tokens), tokens)
+        return self._gist(self.text(tokens), tokens.filled)
 
     def reading(self) -> Iterator[nn.Parameter]:
         """The parameters that read prompts."""
         yield from self.text.parameters()
         yield from self.gist_in.parameters()
 
-    def _gist(self, words: Tensor, tokens: Tokens) -> Tensor:
-        there = tokens.filled[..., None].to(words.dtype)
+    def _gist(self, words: Tensor, filled: Tensor) -> Tensor:
+        there = filled[..., None].to(words.dtype)
         return self.gist_in((words * there).sum(1) / there.sum(1).clamp(min=1))
 
 

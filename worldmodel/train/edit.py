@@ -41,6 +41,16 @@ class EditTraining:
     settled_share: float = 0.1
     """Share of the pictures that show already what is said."""
 
+    hidden_share: float = 0.4
+    """Share of the pictures of which an edge is hidden, as if it came into view only now: at first little of it, at
+    most half of the picture."""
+
+    silent_share: float = 0.25
+    """Share of those pictures whose prompt is withheld; they show what holds."""
+
+    hidden_gain: float = 2.0
+    """Extra weight of what is hidden."""
+
     object_gain: float = 2.0
     """Extra weight of latents under objects."""
 
@@ -52,6 +62,29 @@ class EditTraining:
 
     reading_steps: int = 800
     """Steps in which only words are learnt, before everything else."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Task:
+    """Pictures to change, b of them."""
+
+    seen: Tensor
+    """(b, c, h, w)."""
+    known: Tensor
+    """(b, h, w) bool: what of them is shown."""
+    prompt: Tensor
+    """(b,) int64 the number of what is said."""
+    right: Tensor
+    """(b, c, h, w) what they shall become."""
+    care: Tensor
+    """(b, h, w) where objects are then."""
+
+    def cut(self, rows: int, columns: int) -> Task:
+        """Only the middle of the pictures."""
+        top, left = (self.right.shape[-2] - rows) // 2, (self.right.shape[-1] - columns) // 2
+        view = (..., slice(top, top + rows), slice(left, left + columns))
+        parts = {name: getattr(self, name)[view] for name in ("seen", "known", "right", "care")}
+        return Task(prompt=self.prompt, **parts)
 
 
 class Pairs:
@@ -80,20 +113,47 @@ class Pairs:
     def __len__(self) -> int:
         return len(self.before)
 
-    def draw(self, count: int, config: EditTraining) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Pictures, (b, c, h, w), what becomes of them, their prompts' numbers, (b,), and where objects are then,
-        (b, h, w)."""
+    def draw(self, count: int, config: EditTraining) -> Task:
+        """Some of them."""
         data, device = self.data, self.before.device
+
+        def chance(share: float) -> Tensor:
+            return torch.rand(count, device=device) < share
+
         chosen = torch.randint(len(self), (count,), device=device)
         before, after, same = self.before[chosen], self.after[chosen], self.same[chosen]
-        settled = torch.rand(count, device=device) < config.settled_share
+        hides = chance(config.hidden_share)
+        settled = chance(config.settled_share) | (hides & chance(0.5))
         row = torch.where(settled, after, before)
-        moved = (~same & ~settled) | (torch.rand(count, device=device) < config.carried_share)
-        moved &= ~data.first[row]
+        moved = ((~same & ~settled) | chance(config.carried_share)) & ~data.first[row]
         seen = torch.where(moved[:, None, None, None], self._carried[row], data.z[row]).float()
         share = config.noise * torch.rand(count, device=device)[:, None, None, None]
-        seen = seen * (1 - share) + torch.randn_like(seen) * share
-        return seen, data.z[after].float(), self._prompt[after], data.care[after].float()
+        silent = hides & settled & chance(config.silent_share)
+        return Task(
+            seen=seen * (1 - share) + torch.randn_like(seen) * share,
+            known=edges(hides, (seen.shape[-2], seen.shape[-1])),
+            prompt=torch.where(silent, len(self.prompts.triples) - 1, self._prompt[after]),
+            right=data.z[after].float(),
+            care=data.care[after].float(),
+        )
+
+
+def edges(hides: Tensor, size: tuple[int, int]) -> Tensor:
+    """What is left to see when the view has turned: some columns at one side are hidden, or some rows, or both.
+
+    Shapes: (b,) bool of which any shall be -> (b, h, w) bool.
+    """
+    b, device = len(hides), hides.device
+    which = torch.rand(b, device=device)
+    known = torch.ones(b, *size, dtype=torch.bool, device=device)
+    for axis, some in ((2, which < 0.8), (1, which > 0.6)):
+        length = size[axis - 1]
+        place = torch.arange(length, device=device)
+        deep = 1 + (torch.rand(b, device=device).square() * (length // 2)).long()
+        far = torch.where((torch.rand(b, device=device) < 0.5)[:, None], place, length - 1 - place)
+        line = (far >= deep[:, None]) | ~(hides & some)[:, None]
+        known = known & (line[:, None, :] if axis == 2 else line[:, :, None])
+    return known
 
 
 def train_edit(
@@ -119,17 +179,14 @@ def train_edit(
     average = Average(network, config.average)
 
     def lesson() -> Tensor:
-        seen, right, said, care = pairs.draw(config.batch, config)
+        task = pairs.draw(config.batch, config)
         if torch.rand(()) < config.cut_share:
-            rows, columns = (int(torch.randint((side + 1) // 2, side + 1, ())) for side in right.shape[-2:])
-            top, left = (right.shape[-2] - rows) // 2, (right.shape[-1] - columns) // 2
-            view = (..., slice(top, top + rows), slice(left, left + columns))
-            seen, right, care = seen[view], right[view], care[view]
-        tokens = Tokens(triples=pairs.prompts.triples[said], filled=pairs.prompts.filled[said])
+            task = task.cut(*(int(torch.randint((side + 1) // 2, side + 1, ())) for side in task.right.shape[-2:]))
+        tokens = Tokens(triples=pairs.prompts.triples[task.prompt], filled=pairs.prompts.filled[task.prompt])
         with precision(device):
-            made = network(seen, tokens)
-        weight = 1 + config.object_gain * care
-        off = ((made - right).square().mean(1) + config.tolerance**2).sqrt() - config.tolerance
+            made = network(task.seen, tokens, task.known)
+        weight = 1 + config.object_gain * task.care + config.hidden_gain * ~task.known
+        off = ((made - task.right).square().mean(1) + config.tolerance**2).sqrt() - config.tolerance
         loss = (off * weight).sum() / weight.sum()
         if readback.useful:
             loss = loss + 0.05 * readback(network, 16)
