@@ -154,6 +154,11 @@ def test_a_glimpse_is_one_moment_of_a_walk_under_other_words():
     assert list(beat.texts) == [text for seed in seeds for text in stages(seed).texts]
 
 
+def test_worlds_are_measured_on_walks():
+    assert {played_as(seed) for seed in range(192)} == {"walk", "stages", "glimpses"}
+    assert {played_as(seed) for seed in range(1_000_000, 1_000_192)} == {"walk"}
+
+
 def test_stages_are_found_again_and_words_can_be_said_at_any_frame(folder, tmp_path):
     footage = load_footage(folder)
     following = footage.next_stage

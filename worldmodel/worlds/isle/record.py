@@ -48,6 +48,8 @@ SEEDS_ALIKE = 8
 CYCLE = ("stages", "stages", "walk", *("glimpses",) * 21)
 """How so many seeds are played, and those after them. Of the frames, about two fifths are of walks, as many of stages,
 and a fifth of glimpses."""
+MEASURED_FROM = 1_000_000
+"""Seeds from here on are walks: on them worlds are measured."""
 GLIMPSE_AFTER = 40
 """Frames, at most, that are walked before a glimpse."""
 ISLANDS = {"cpu": 8, "cuda": 64}
@@ -132,7 +134,7 @@ def stages(seed: int, prompt: str = "") -> Words:
 
 def played_as(seed: int) -> str:
     """How an island is played: "walk", "stages" or "glimpses"."""
-    return CYCLE[seed // SEEDS_ALIKE % len(CYCLE)]
+    return CYCLE[seed // SEEDS_ALIKE % len(CYCLE)] if seed < MEASURED_FROM else "walk"
 
 
 def _first(rng: np.random.Generator, prompt: str) -> Attributes:
