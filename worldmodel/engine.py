@@ -22,7 +22,7 @@ from inhabit.worldmodel.memory.canvas import Canvas
 from inhabit.worldmodel.memory.foresight import Foresight, Hint
 from inhabit.worldmodel.memory.recall import Recall
 from inhabit.worldmodel.memory.ring import Ring
-from inhabit.worldmodel.omni.autoencoder import LATENT_BOUND, Autoencoder, to_float, to_pixels
+from inhabit.worldmodel.omni.autoencoder import Autoencoder, to_float, to_pixels
 from inhabit.worldmodel.omni.block import CONTEXT_LEVEL, K_MAX, Block, Prediction, earlier_frames
 from inhabit.worldmodel.omni.dynamics import Dynamics
 from inhabit.worldmodel.omni.edit import Edit
@@ -32,6 +32,7 @@ from inhabit.worldmodel.omni.text import tokenise, words_of
 from inhabit.worldmodel.omni.transformer import Past, Words
 from inhabit.worldmodel.pack import Pack
 from inhabit.worldmodel.response.draws import Draws
+from inhabit.worldmodel.response.edits import Edits
 from inhabit.worldmodel.state import State
 
 STEPS = (1, 2, 4)
@@ -40,9 +41,6 @@ STEPS = (1, 2, 4)
 ENDING_WEIGHT = 10.0
 """How much more a frame that ends an episode weighs in training; taken back when endings are drawn."""
 
-
-EDITED_TOGETHER = 16
-"""Pictures of an album that words change at once."""
 
 NEWS = 1e-3
 """Gists nearer than this say the same."""
@@ -85,8 +83,7 @@ class Engine:
         self._foresight = Foresight(
             self.autoencoder, self.motion, self.recall, self.device, keeps=dynamics.config.keeps
         )
-        edge = torch.stack([-LATENT_BOUND - self.autoencoder.mean, LATENT_BOUND - self.autoencoder.mean])
-        self._least, self._most = edge / self.autoencoder.std
+        self._edits = Edits(self.edit, self.autoencoder, self._foresight) if self.edit else None
 
     @classmethod
     def of(cls, pack: Pack, device: torch.device | str = "cpu") -> Engine:
@@ -230,11 +227,11 @@ class Engine:
         strengths = state.strength if strength is None else torch.full_like(state.strength, strength)
         said = self._read(prompts)
         after = replace(state, **said, strength=strengths)
-        if self.edit is None:
+        if self._edits is None:
             return after
         news = (said["gist"] - state.gist).abs().amax(1) > NEWS
         chosen = [index for index, prompt in enumerate(prompts) if bool(news[index]) and words_of(prompt)]
-        return self._edited(after, torch.tensor(chosen, device=self.device)) if chosen else after
+        return self._edits.told(after, torch.tensor(chosen, device=self.device)) if chosen else after
 
     @torch.inference_mode()
     def step(
@@ -259,7 +256,7 @@ class Engine:
         fresh = self._draws.fresh(state, now)
         actions = torch.cat([state.actions[:, 1:], action[:, None]], 1)
         hint = self._foresight.hint(state, actions, now)
-        entered = self._entered(state, hint)
+        entered = self._edits.entered(state, hint) if self._edits else None
         ring, prediction = self._first_pass(
             state, action, hint, fresh, steps, entered=entered, donate=donate, shown=shown
         )
@@ -350,42 +347,6 @@ class Engine:
         samples = self.sound.decode_newest(state.sound)
         return (samples * 32767).round().clamp(-32768, 32767).to(torch.int16)
 
-    def _edited(self, state: State, chosen: Tensor) -> State:
-        """The state with the newest frames and the albums of some sessions, (k,) int64, as their prompts want them."""
-        latents, before = (self._changed(state, seen[chosen], chosen) for seen in (state.latents, state.before))
-        changed = {"latents": latents, "before": before, "pixels": self._foresight.seen(latents)}
-        changed = {name: getattr(state, name).index_copy(0, chosen, value) for name, value in changed.items()}
-        if self._foresight.keeps:
-            changed["canvas"] = state.canvas.put_sessions(chosen, Canvas.of(changed["pixels"][chosen]))
-        if self.recall is not None:
-            changed["album"] = self._album_edited(state, chosen)
-        return replace(state, **changed)
-
-    def _album_edited(self, state: State, sessions: Tensor) -> Album:
-        """The album with the pictures of some sessions as their prompts want them: a place that one comes back to is
-        remembered as it would look now."""
-        owner, place = (state.album.frame[sessions] >= 0).nonzero(as_tuple=True)
-        pixels = state.album.pixels.clone()
-        for some in torch.arange(len(owner), device=owner.device).split(EDITED_TOGETHER):
-            whose = sessions[owner[some]]
-            where = whose, place[some]
-            pixels[where] = self._foresight.seen(self._changed(state, self.look(pixels[where]), whose))
-        return replace(state.album, pixels=pixels)
-
-    def _changed(self, state: State, latents: Tensor, whose: Tensor, known: Tensor | None = None) -> Tensor:
-        """Pictures, (n, c, h, w), as the prompts of the sessions `whose`, (n,) int64, want them."""
-        assert self.edit is not None
-        changed = self.edit.change(latents, state.asked[whose], state.said[whose], known)
-        return changed.clamp(self._least, self._most)
-
-    def _entered(self, state: State, hint: Hint) -> Tensor | None:
-        """The next frame with what comes into view as an edit paints it, (b, c, h, w); None where none does, and where
-        that is left to the dynamics."""
-        if self.edit is None or not self.edit.config.fills or hint.entering is None or not bool(hint.entering.any()):
-            return None
-        every = torch.arange(len(state), device=self.device)
-        return self._changed(state, hint.carried, every, ~hint.entering)
-
     def _first_pass(
         self,
         state: State,
@@ -429,8 +390,7 @@ class Engine:
         entering: Tensor | None = None,
         entered: Tensor | None = None,
     ) -> Prediction:
-        """Predict the newest frame, within what the codec can say: outside it nothing is learnt, and an error could
-        only grow.
+        """Predict the newest frame.
 
         Args:
             pays: (b, 1, h, w) where it is painted; None lets this pass choose.
@@ -445,7 +405,7 @@ class Engine:
             mixed = torch.where(entering[:, None, None], entered[:, None], painting.painted)
             painting = replace(painting, painted=mixed)
         painting = replace(painting, pays=painting.pays if pays is None else pays)
-        return replace(prediction, painting=painting, clean=painting.chosen().clamp(self._least, self._most))
+        return replace(prediction, painting=painting, clean=self.autoencoder.within(painting.chosen()))
 
     def _earlier(self, state: State, frames: int) -> Tensor | None:
         """What the newest so many frames, up to the one that is made, see of what was before the one before them."""

@@ -64,7 +64,7 @@ def test_only_who_is_told_something_new_sees_a_change(editing_pack):
     engine = Engine.of(editing_pack)
     state = begun(engine, editing_pack, ["red", "red", "red"])
     said = engine.say(state, ["snow", "red", ""])
-    torch.testing.assert_close(said.latents[0], (state.latents[0] + 1).clamp(engine._least[0], engine._most[0]))
+    torch.testing.assert_close(said.latents[0], engine.autoencoder.within(state.latents[:1] + 1)[0])
     assert not torch.equal(said.pixels[0], state.pixels[0])
     assert torch.equal(said.canvas.picture[0], said.pixels[0])
     for name in ("latents", "before", "pixels"):
@@ -191,14 +191,30 @@ def test_edges_are_hidden_where_a_view_turns():
 
 def test_what_comes_into_view_is_painted_by_the_edit(editing_pack):
     engine = Engine.of(editing_pack)
+    assert engine._edits is not None
     state = begun(engine, editing_pack, ["red", "red"])
     hint = engine._foresight.hint(state, state.actions, state.frame + 1)
     entering = torch.zeros(2, *state.latents.shape[-2:], dtype=torch.bool)
-    assert engine._entered(state, replace(hint, entering=entering)) is None
+    assert engine._edits.entered(state, replace(hint, entering=entering)) is None
     entering[0, :, 0] = True
-    entered = engine._entered(state, replace(hint, entering=entering))
+    entered = engine._edits.entered(state, replace(hint, entering=entering))
     assert entered is not None
     torch.testing.assert_close(entered[0, :, :, 0], torch.ones_like(entered[0, :, :, 0]), msg="nothing, plus one")
+
+
+def test_what_comes_back_into_view_is_what_is_remembered(editing_pack):
+    engine = Engine.of(editing_pack)
+    assert engine._edits is not None
+    state = begun(engine, editing_pack, ["red"])
+    hint = engine._foresight.hint(state, state.actions, state.frame + 1)
+    entering = torch.zeros(1, *state.latents.shape[-2:], dtype=torch.bool)
+    entering[0, :, 0] = True
+    recalled = torch.zeros(1, 9, *state.latents.shape[-2:])
+    recalled[:, :8, 0], recalled[:, 8, 0] = 0.5, 1.0
+    entered = engine._edits.entered(state, replace(hint, entering=entering, recalled=recalled))
+    assert entered is not None
+    torch.testing.assert_close(entered[0, :, 0, 0], torch.full((8,), 1.5), msg="the album's, plus one")
+    torch.testing.assert_close(entered[0, :, 1:, 0], torch.ones_like(entered[0, :, 1:, 0]), msg="nothing, plus one")
 
 
 def test_words_in_mid_stream_are_learnt_from_without_stages():

@@ -62,6 +62,10 @@ class Autoencoder(nn.Module):
         """Shapes: (b, c, h, w) standardised -> (b, 3, factor * h, factor * w), about [-1, 1]."""
         return self.decoder(latents * self.std + self.mean)
 
+    def within(self, latents: Tensor) -> Tensor:
+        """Latents within what encode() can give: outside it nothing is learnt, and an error could only grow."""
+        return latents.clamp((-LATENT_BOUND - self.mean) / self.std, (LATENT_BOUND - self.mean) / self.std)
+
 
 class Encoder(nn.Module):
     def __init__(self, config: AutoencoderConfig):

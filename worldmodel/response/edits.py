@@ -1,0 +1,67 @@
+"""What words change in sessions that go on: the newest picture, those remembered, and what comes into view."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from inhabit.worldmodel.memory.album import Album
+from inhabit.worldmodel.memory.canvas import Canvas
+from inhabit.worldmodel.memory.foresight import Foresight, Hint
+from inhabit.worldmodel.omni.autoencoder import Autoencoder, to_float
+from inhabit.worldmodel.omni.edit import Edit
+from inhabit.worldmodel.state import State
+
+TOGETHER = 16
+"""Pictures of an album that are changed at once."""
+
+REMEMBERED = 0.5
+"""A latent of which at least this share is in the album's picture is remembered, and not painted."""
+
+
+class Edits:
+    """Carries prompts out, for an engine."""
+
+    def __init__(self, edit: Edit, autoencoder: Autoencoder, foresight: Foresight):
+        self._edit, self._autoencoder, self._foresight = edit, autoencoder, foresight
+
+    def told(self, state: State, sessions: Tensor) -> State:
+        """The state with the newest frames and the albums of some sessions, (k,) int64, as their prompts want them."""
+        latents, before = (self._changed(state, seen[sessions], sessions) for seen in (state.latents, state.before))
+        changed = {"latents": latents, "before": before, "pixels": self._foresight.seen(latents)}
+        changed = {name: getattr(state, name).index_copy(0, sessions, value) for name, value in changed.items()}
+        if self._foresight.keeps:
+            changed["canvas"] = state.canvas.put_sessions(sessions, Canvas.of(changed["pixels"][sessions]))
+        return replace(state, **changed, album=self._remembered(state, sessions))
+
+    def entered(self, state: State, hint: Hint) -> Tensor | None:
+        """The next frame with what comes into view painted, or as it is remembered, (b, c, h, w); None where nothing
+        does, and where that is left to the dynamics."""
+        if not self._edit.config.fills or hint.entering is None or not bool(hint.entering.any()):
+            return None
+        seen, known = hint.carried, ~hint.entering
+        if hint.recalled.shape[1]:
+            back = hint.entering & (hint.recalled[:, -1] >= REMEMBERED)
+            seen, known = torch.where(back[:, None], hint.recalled[:, :-1], seen), known | back
+        return self._changed(state, seen, torch.arange(len(state), device=seen.device), known)
+
+    def _remembered(self, state: State, sessions: Tensor) -> Album:
+        """The album with the pictures of some sessions as their prompts want them: a place that one comes back to is
+        remembered as it would look now."""
+        owner, place = (state.album.frame[sessions] >= 0).nonzero(as_tuple=True)
+        if not len(owner):
+            return state.album
+        pixels = state.album.pixels.clone()
+        for some in torch.arange(len(owner), device=owner.device).split(TOGETHER):
+            whose = sessions[owner[some]]
+            where = whose, place[some]
+            seen = self._autoencoder.encode(to_float(pixels[where]))
+            pixels[where] = self._foresight.seen(self._changed(state, seen, whose))
+        return replace(state.album, pixels=pixels)
+
+    def _changed(self, state: State, latents: Tensor, whose: Tensor, known: Tensor | None = None) -> Tensor:
+        """Pictures, (n, c, h, w), as the prompts of the sessions `whose`, (n,) int64, want them."""
+        changed = self._edit.change(latents, state.asked[whose], state.said[whose], known)
+        return self._autoencoder.within(changed)
