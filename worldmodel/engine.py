@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -22,6 +23,7 @@ from inhabit.worldmodel.memory.canvas import Canvas
 from inhabit.worldmodel.memory.foresight import Foresight, Hint
 from inhabit.worldmodel.memory.recall import Recall
 from inhabit.worldmodel.memory.ring import Ring
+from inhabit.worldmodel.memory.vistas import Sides, Vistas
 from inhabit.worldmodel.omni.autoencoder import Autoencoder, to_float, to_pixels
 from inhabit.worldmodel.omni.block import CONTEXT_LEVEL, K_MAX, Block, Prediction, earlier_frames
 from inhabit.worldmodel.omni.dynamics import Dynamics
@@ -71,6 +73,7 @@ class Engine:
         recall: Recall | None = None,
         sound: SoundCodec | None = None,
         edit: Edit | None = None,
+        vistas: Vistas | None = None,
     ):
         self.device = torch.device(device)
         self.sound = sound.to(self.device).eval().requires_grad_(False) if sound else None
@@ -81,7 +84,12 @@ class Engine:
         self.dynamics = dynamics.to(self.device).eval().requires_grad_(False)
         self._draws = Draws(dynamics.config)
         self._foresight = Foresight(
-            self.autoencoder, self.motion, self.recall, self.device, keeps=dynamics.config.keeps
+            self.autoencoder,
+            self.motion,
+            self.recall,
+            self.device,
+            keeps=dynamics.config.keeps,
+            vistas=vistas and vistas.to(self.device).eval(),
         )
         self._edits = Edits(self.edit, self.autoencoder, self._foresight) if self.edit else None
 
@@ -89,6 +97,7 @@ class Engine:
     def of(cls, pack: Pack, device: torch.device | str = "cpu") -> Engine:
         """The engine that runs a pack."""
         parts = {"motion": pack.motion, "recall": pack.recall, "sound": pack.sound, "edit": pack.edit}
+        parts["vistas"] = pack.vistas
         return cls(pack.autoencoder, pack.dynamics, device, **parts)
 
     @property
@@ -167,6 +176,7 @@ class Engine:
             recalled=latents[:, -1, :0] if opening.recalled is None else opening.recalled[:, -1],
             album=opening.album,
             pose=opening.pose,
+            **_beyond(opening.sides, opening.pixels),
             actions=opening.recent,
             frame=torch.full((b,), t - 1, device=self.device),
             key=key,
@@ -188,6 +198,7 @@ class Engine:
         gist = config.transformer.width if config.text else 0
         words = (spaces, 2, heads, text, config.transformer.head_width) if config.text else (0,)
         size = [side * self.autoencoder.config.factor if self.motion else 0 for side in (rows, columns)]
+        vistas = self._foresight.vistas(rows)
         with like:
             latents, whole = torch.zeros(b, channels, rows, columns), torch.zeros(b, dtype=torch.int64)
             pixels = torch.zeros(b, *size, 3, dtype=torch.uint8)
@@ -202,6 +213,7 @@ class Engine:
                 pixels=pixels,
                 carried=latents if self.motion else latents[:, :0],
                 canvas=Canvas.of(pixels if self._foresight.keeps else pixels[:, :0, :0]),
+                **_beyond(vistas and vistas.begin(b, self.autoencoder.config.factor, like), pixels),
                 actions=torch.zeros(b, self._foresight.history, config.actions),
                 frame=whole,
                 key=whole,
@@ -255,8 +267,8 @@ class Engine:
         now = state.frame + 1
         fresh = self._draws.fresh(state, now)
         actions = torch.cat([state.actions[:, 1:], action[:, None]], 1)
-        hint = self._foresight.hint(state, actions, now)
-        entered = self._edits.entered(state, hint) if self._edits else None
+        hint = self._foresight.hint(state, actions, now, self._draws.vistas(state, now), partial(self._dressed, state))
+        entered = self._edits.entered(state, hint, fresh) if self._edits else None
         ring, prediction = self._first_pass(
             state, action, hint, fresh, steps, entered=entered, donate=donate, shown=shown
         )
@@ -277,7 +289,7 @@ class Engine:
                 shown=prediction.draw and prediction.draw.painted,
                 **self._told(_said(state), state.strength, 1),
             )
-            prediction = self._predict(block, ring.past(now), pays=pays, entering=hint.entering, entered=entered)
+            prediction = self._predict(block, ring.past(now), hint, entered, pays=pays)
         heard = state.sound if prediction.sound is None else torch.cat([state.sound[:, 1:], prediction.sound], 1)
         latents = prediction.clean[:, -1]
         pixels = self._foresight.seen(latents)
@@ -290,6 +302,7 @@ class Engine:
             pixels=pixels,
             carried=hint.carried,
             canvas=self._foresight.painted(hint, latents, pixels),
+            **_beyond(hint.sides, pixels),
             recalled=hint.recalled,
             pose=hint.pose,
             album=self._foresight.remember(state.album, pixels, hint.pose, now),
@@ -377,35 +390,36 @@ class Engine:
             shown=None if shown is None else torch.stack([shown, shown], 1),
             **self._told(_said(state), state.strength, 2),
         )
-        prediction = self._predict(block, state.ring.past(now), entering=hint.entering, entered=entered)
+        prediction = self._predict(block, state.ring.past(now), hint, entered)
         made = [layer[:, :, :, :, :1] for layer in prediction.made]
         return state.ring.commit(state.frame[:, None], made, donate=donate), prediction
 
     def _predict(
-        self,
-        block: Block,
-        past: list[Past],
-        *,
-        pays: Tensor | None = None,
-        entering: Tensor | None = None,
-        entered: Tensor | None = None,
+        self, block: Block, past: list[Past], hint: Hint, entered: Tensor | None, *, pays: Tensor | None = None
     ) -> Prediction:
         """Predict the newest frame.
 
         Args:
+            entered: (b, c, h, w) what is painted where something comes into view; the network's own by default.
             pays: (b, 1, h, w) where it is painted; None lets this pass choose.
-            entering: (b, h, w) where it is painted in any case.
-            entered: (b, c, h, w) what is painted there; the network's own by default.
         """
         prediction = self.dynamics(block, past, newest=1)
         painting = prediction.painting
-        if pays is None and entering is not None and painting.pays is not None:
-            pays = painting.pays.masked_fill(entering[:, None], torch.inf)
-        if entered is not None and entering is not None:
-            mixed = torch.where(entering[:, None, None], entered[:, None], painting.painted)
+        if pays is None and painting.pays is not None:
+            pays = painting.pays
+            if hint.entering is not None:
+                pays = pays.masked_fill(hint.entering[:, None], torch.inf)
+            if hint.found is not None:
+                pays = pays.masked_fill(hint.found[:, None], -torch.inf)
+        if entered is not None and hint.entering is not None:
+            mixed = torch.where(hint.entering[:, None, None], entered[:, None], painting.painted)
             painting = replace(painting, painted=mixed)
-        painting = replace(painting, pays=painting.pays if pays is None else pays)
+        painting = replace(painting, pays=pays)
         return replace(prediction, painting=painting, clean=self.autoencoder.within(painting.chosen()))
+
+    def _dressed(self, state: State, latents: Tensor, whose: Tensor) -> Tensor:
+        """Pictures as they look under the words of the sessions `whose`, (k,) int64."""
+        return self._edits.dressed(state, latents, whose) if self._edits else latents
 
     def _earlier(self, state: State, frames: int) -> Tensor | None:
         """What the newest so many frames, up to the one that is made, see of what was before the one before them."""
@@ -450,6 +464,13 @@ class Engine:
 
     def _grid(self, b: int, t: int, value: int) -> Tensor:
         return torch.full((b, t), value, dtype=torch.int64, device=self.device)
+
+
+def _beyond(sides: Sides | None, pixels: Tensor) -> dict[str, Tensor]:
+    """What a state holds of its sides; `pixels` are those of its newest frame."""
+    if sides is None:
+        return {"beyond": pixels[:, None][:, :0], "taken": torch.zeros(len(pixels), 0, device=pixels.device)}
+    return {"beyond": sides.pixels, "taken": sides.taken}
 
 
 def _said(state: State) -> dict[str, Tensor]:

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from inhabit.bridge.world import WorldInfo
 from inhabit.worldmodel.catalog import PACK_FORMAT, WORLD_JSON, PackError, read_header
 from inhabit.worldmodel.memory.recall import Recall
+from inhabit.worldmodel.memory.vistas import Vistas, VistasConfig
 from inhabit.worldmodel.omni.autoencoder import Autoencoder, AutoencoderConfig
 from inhabit.worldmodel.omni.block import DynamicsConfig
 from inhabit.worldmodel.omni.dynamics import Dynamics
@@ -40,6 +41,8 @@ class WorldFile(msgspec.Struct, frozen=True, kw_only=True):
     dynamics: DynamicsConfig
     edit: EditConfig | None = None
     """What carries words out on a picture; None for a world that does not listen, or paints what they say by itself."""
+    vistas: VistasConfig | None = None
+    """What comes into view at the sides; None for a world that paints it."""
     vocabulary: tuple[str, ...] = ()
     """Words that it was told while it learnt."""
     start_prompts: tuple[str, ...] = ()
@@ -87,6 +90,7 @@ class Pack:
     recall: Recall | None = None
     sound: SoundCodec | None = None
     edit: Edit | None = None
+    vistas: Vistas | None = None
 
     @cached_property
     def weights_hash(self) -> str:
@@ -108,7 +112,7 @@ def load_pack(folder: Path) -> Pack:
     autoencoder, dynamics = Autoencoder(file.autoencoder), Dynamics(file.dynamics)
     fill(autoencoder, folder / "autoencoder.safetensors")
     fill(dynamics, folder / "dynamics.safetensors")
-    motion = recall = sound = edit = None
+    motion = recall = sound = edit = vistas = None
     if file.dynamics.motion:
         motion = Motion(file.dynamics.motion)
         fill(motion, folder / "motion.safetensors")
@@ -121,6 +125,9 @@ def load_pack(folder: Path) -> Pack:
     if file.edit:
         edit = Edit(file.edit)
         fill(edit, folder / "edit.safetensors")
+    if file.vistas:
+        vistas = Vistas(file.vistas)
+        fill(vistas, folder / "vistas.safetensors")
     starts = _load_starts(file, folder)
     return Pack(
         file=file,
@@ -131,6 +138,7 @@ def load_pack(folder: Path) -> Pack:
         recall=recall,
         sound=sound,
         edit=edit,
+        vistas=vistas,
     )
 
 
@@ -161,6 +169,7 @@ def save_pack(pack: Pack, folder: Path) -> None:
         starts["pose"] = pack.starts.pose.float()
     write_tensors(starts, partial / "starts.safetensors")
     parts = {"motion": pack.motion, "recall": pack.recall, "sound": pack.sound, "edit": pack.edit}
+    parts["vistas"] = pack.vistas
     for name, network in parts.items():
         if network is not None:
             write_tensors(half(network), partial / f"{name}.safetensors")

@@ -37,6 +37,11 @@ class State:
     """(b, c, h, w) the frame before the newest as motion carried it; no channels in a world without motion."""
     canvas: Canvas
     """What the newest pixels that only moved were fetched from; no rows in a world that keeps nothing."""
+    beyond: Tensor
+    """(b, 2, h, width, 3) uint8 what lies beyond the left and the right edge, see memory.vistas.Sides; nothing in a
+    world without vistas."""
+    taken: Tensor
+    """(b, 2) float32 columns of that which are behind the edge already; nothing in a world without vistas."""
     actions: Tensor
     """(b, history, a) what led to the newest frames, the newest last."""
     frame: Tensor
@@ -95,8 +100,9 @@ class State:
 
     @staticmethod
     def from_tensors(named: Mapping[str, Tensor]) -> State:
-        """Raises KeyError for what is missing; a state of before there was `earlier` or `asked` has none."""
-        named = {"earlier": named["before"][:, None][:, :0], "asked": named["gist"][:, None][:, :0], **named}
+        """Raises KeyError for what is missing; what came later than a state has nothing in it."""
+        sides = {"beyond": named["pixels"][:, None][:, :0], "taken": named["strength"][:, None][:, :0]}
+        named = {"earlier": named["before"][:, None][:, :0], "asked": named["gist"][:, None][:, :0], **sides, **named}
         ring = Ring(**{f.name: named[f"ring.{f.name}"] for f in fields(Ring)})
         album = Album(**{f.name: named[f"album.{f.name}"] for f in fields(Album)})
         canvas = Canvas(**{f.name: named[f"canvas.{f.name}"] for f in fields(Canvas)})

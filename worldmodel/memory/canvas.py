@@ -4,7 +4,7 @@ Moving a picture mixes neighbouring pixels, and so do the codec's encoder and de
 wears a pattern off within a second, even before an eye that stands still. So the canvas keeps one picture, and for
 every pixel of the newest frame the place on it that the pixel came from; flows are chained, pixels are fetched once.
 Where something was painted since, the newest frame is moved instead. When little of the old picture is in use, the
-newest takes its place.
+newest takes its place. What came into view from a vista is fetched from there.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from dataclasses import dataclass, fields, replace
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from inhabit.worldmodel.memory.vistas import Coming
 
 LEAST_USED = 0.5
 """A canvas of which less than this share of the newest frame comes is replaced by that frame."""
@@ -27,54 +29,91 @@ class Canvas:
     picture: Tensor
     """(b, h, w, 3) uint8."""
     place: Tensor
-    """(b, h, w, 2) float32: column and row, -1 to 1 from edge to edge."""
+    """(b, h, w, 2) float32: column and row, -1 to 1 from edge to edge; where a world has vistas, those go on beyond."""
     used: Tensor
     """(b, h, w) bool: whether the pixel is still what lies there."""
+    edge: Tensor
+    """(b, 2) float32: the column of each vista that lies at the picture's left and right edge."""
 
     @classmethod
-    def of(cls, pixels: Tensor) -> Canvas:
-        """A canvas that is the newest frame, (b, h, w, 3) uint8."""
+    def of(cls, pixels: Tensor, taken: Tensor | None = None) -> Canvas:
+        """A canvas that is the newest frame, (b, h, w, 3) uint8.
+
+        Args:
+            taken: (b, 2) of its sides, where a world has vistas.
+        """
         b, h, w, _ = pixels.shape
         row = (torch.arange(h, device=pixels.device) + 0.5) * (2 / max(1, h)) - 1
         column = (torch.arange(w, device=pixels.device) + 0.5) * (2 / max(1, w)) - 1
         place = torch.stack([column.expand(h, w), row[:, None].expand(h, w)], -1)
         used = torch.ones(b, h, w, dtype=torch.bool, device=pixels.device)
-        return cls(picture=pixels, place=place.repeat(b, 1, 1, 1), used=used)
+        edge = torch.zeros(b, 2, device=pixels.device) if taken is None or not taken.numel() else taken
+        return cls(picture=pixels, place=place.repeat(b, 1, 1, 1), used=used, edge=edge)
 
-    def move(self, where: Tensor, newest: Tensor) -> tuple[Canvas, Tensor]:
+    def move(self, where: Tensor, newest: Tensor, coming: Coming | None = None) -> tuple[Canvas, Tensor]:
         """The next frame's pixels, as far as they only move.
 
         Args:
             where: (b, h, w, 2) the place in the newest frame that each pixel comes from, as motion.places() tells it.
             newest: (b, 3, h, w) in [-1, 1], the newest frame.
+            coming: what comes into view from pictures beyond the edges.
 
         Returns:
             The canvas of that frame, and its pixels, (b, 3, h, w).
         """
-        place = F.grid_sample(self.place.permute(0, 3, 1, 2), where, padding_mode="border", align_corners=False)
-        place = place.permute(0, 2, 3, 1)
-        whole = F.grid_sample(self.used[:, None].float(), where, padding_mode="zeros", align_corners=False)[:, 0]
-        used = whole > 0.99  # all four that it is mixed of
-        picture = self.picture.permute(0, 3, 1, 2).float() / 127.5 - 1
-        fetched = F.grid_sample(picture, place, mode="bicubic", padding_mode="border", align_corners=False)
-        moved = F.grid_sample(newest, where, padding_mode="border", align_corners=False)
-        return replace(self, place=place, used=used), torch.where(used[:, None], fetched.clamp(-1, 1), moved)
+        known = torch.cat([self.place, self.used[..., None].float()], -1).permute(0, 3, 1, 2)
+        moved = F.grid_sample(known, where, padding_mode="border", align_corners=False)
+        place = moved[:, :2].permute(0, 2, 3, 1)
+        used = (moved[:, 2] > 0.99) & (where.abs() < 1).all(-1)  # all four that it is mixed of, and in view
+        pixels = F.grid_sample(newest, where, mode="bicubic", padding_mode="border", align_corners=False)
+        if coming is not None:
+            w = newest.shape[-1]
+            for side, sign in ((0, -1), (1, 1)):
+                column = (coming.column[:, side] + 0.5 - self.edge[:, side, None, None]) * (2 / w)
+                beyond = torch.stack([sign * (1 + column), where[..., 1]], -1)
+                place = torch.where(coming.there[:, side, ..., None], beyond, place)
+                used = used | coming.there[:, side]
+                column = (sign * place[..., 0] - 1) * (w / 2) + self.edge[:, side, None, None]
+                wide = coming.sides.pixels.shape[3]
+                mine = used & (sign * place[..., 0] > 1) & (column < wide)
+                if bool(mine.any()):
+                    there = torch.stack([column * (2 / wide) - 1, place[..., 1]], -1)
+                    pixels = torch.where(mine[:, None], _fetched(coming.sides.pixels[:, side], there), pixels)
+        mine = used & (place[..., 0].abs() <= 1)
+        pixels = torch.where(mine[:, None], _fetched(self.picture, place), pixels)
+        return replace(self, place=place, used=used), pixels.clamp(-1, 1)
 
-    def painted(self, kept: Tensor, newest: Tensor) -> Canvas:
+    def painted(self, kept: Tensor, newest: Tensor, taken: Tensor | None = None) -> Canvas:
         """The canvas once the frame is made.
 
         Args:
             kept: (b, rows, columns) bool: which of its latents are what move() gave.
             newest: (b, h, w, 3) uint8, the frame.
+            taken: (b, 2) of its sides, where a world has vistas.
         """
-        used = self.used & F.interpolate(kept[:, None].float(), size=self.used.shape[1:], mode="nearest")[:, 0].bool()
+        used = self.without(~kept).used
         worn = (used.float().mean((1, 2)) < LEAST_USED)[:, None, None]
-        fresh = Canvas.of(newest)
+        fresh = Canvas.of(newest, taken)
         return Canvas(
             picture=torch.where(worn[..., None], newest, self.picture),
             place=torch.where(worn[..., None], fresh.place, self.place),
             used=torch.where(worn, fresh.used, used),
+            edge=torch.where(worn[:, 0], fresh.edge, self.edge),
         )
+
+    def without(self, cells: Tensor) -> Canvas:
+        """The canvas where some latents, (b, rows, columns) bool, are not what lies there."""
+        others = F.interpolate(cells[:, None].float(), size=self.used.shape[1:], mode="nearest")[:, 0].bool()
+        return replace(self, used=self.used & ~others)
+
+    def renewed(self, sessions: Tensor, newest: Tensor, taken: Tensor) -> Canvas:
+        """The canvas with the newest frames, (b, h, w, 3) uint8, where sessions, (b,) bool, shall begin anew.
+
+        Args:
+            taken: (b, 2) of their sides.
+        """
+        chosen = sessions.nonzero()[:, 0]
+        return self.put_sessions(chosen, Canvas.of(newest[chosen], taken[chosen])) if len(chosen) else self
 
     def select(self, sessions: Tensor) -> Canvas:
         return Canvas(**{f.name: getattr(self, f.name)[sessions] for f in fields(self)})
@@ -88,3 +127,9 @@ class Canvas:
     @staticmethod
     def join(parts: Sequence[Canvas]) -> Canvas:
         return Canvas(**{f.name: torch.cat([getattr(part, f.name) for part in parts]) for f in fields(Canvas)})
+
+
+def _fetched(picture: Tensor, place: Tensor) -> Tensor:
+    """Shapes: (b, h, w, 3) uint8, (b, h, w, 2) -> (b, 3, h, w) in [-1, 1]."""
+    whole = picture.permute(0, 3, 1, 2).float() / 127.5 - 1
+    return F.grid_sample(whole, place, mode="bicubic", padding_mode="border", align_corners=False)

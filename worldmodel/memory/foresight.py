@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -12,6 +13,7 @@ from inhabit.worldmodel.memory import pose as poses
 from inhabit.worldmodel.memory.album import PLACES, Album, look_up
 from inhabit.worldmodel.memory.canvas import Canvas
 from inhabit.worldmodel.memory.recall import Recall, turned
+from inhabit.worldmodel.memory.vistas import Sides, Vistas
 from inhabit.worldmodel.omni.autoencoder import Autoencoder, to_float, to_pixels
 from inhabit.worldmodel.omni.motion import Motion, carry, places
 from inhabit.worldmodel.state import State
@@ -21,6 +23,15 @@ MOST_OUTSIDE = 0.25
 
 SAME = 1e-3
 """Latents nearer than this are the same."""
+
+REMEMBERED = 0.5
+"""A latent of which at least this share is in an album's picture is remembered."""
+
+ALL_REMEMBERED = 0.95
+"""A side of which at least this share was in it needs no vista."""
+
+Dress = Callable[[Tensor, Tensor], Tensor]
+"""Changes pictures into what the words of sessions want."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,6 +48,10 @@ class Hint:
     """Of the next frame, before it is painted."""
     entering: Tensor | None = None
     """(b, h, w) bool: what comes into view and is painted in any case; None in a world that keeps nothing."""
+    found: Tensor | None = None
+    """(b, h, w) bool: what comes into view and stays as the album or a vista shows it; None without vistas."""
+    sides: Sides | None = None
+    """Of the next frame; None in a world without vistas."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,6 +69,8 @@ class Opening:
     album: Album
     recent: Tensor
     """(b, history, a) the newest actions."""
+    sides: Sides | None
+    """Of the last one; None in a world without vistas."""
 
 
 class Foresight:
@@ -61,6 +78,7 @@ class Foresight:
 
     Args:
         keeps: whether places stay what motion carried there, so that it is worth knowing where they come from.
+        vistas: what comes into view at the sides, in a world that keeps.
     """
 
     def __init__(
@@ -71,9 +89,15 @@ class Foresight:
         device: torch.device,
         *,
         keeps: bool,
+        vistas: Vistas | None = None,
     ):
         self._autoencoder, self._motion, self._recall, self._device = autoencoder, motion, recall, device
         self.keeps = keeps and motion is not None
+        self._vistas = vistas if self.keeps else None
+
+    def vistas(self, rows: int) -> Vistas | None:
+        """The vistas of frames with so many rows of latents, if there are any."""
+        return self._vistas if self._vistas is not None and self._vistas.config.grid[0] == rows else None
 
     @property
     def history(self) -> int:
@@ -100,6 +124,7 @@ class Foresight:
                 pose = poses.after(pose, travel) if self._recall else pose
             pixels = self.seen(latents[:, index])
             album = self.remember(album, pixels, pose, self._number(b, index))
+        vistas = self.vistas(latents.shape[-2])
         nothing = latents.new_zeros(b, t, latents.shape[2] + 1, *latents.shape[3:])
         return Opening(
             carried=torch.stack(carried, 1) if self._motion else None,
@@ -108,36 +133,67 @@ class Foresight:
             pose=pose,
             album=album,
             recent=padded[:, -history:],
+            sides=vistas.begin(b, self._autoencoder.config.factor, self._device) if vistas else None,
         )
 
-    def hint(self, state: State, actions: Tensor, now: Tensor) -> Hint:
-        """What sessions know of their next frame before they dream it."""
+    def hint(self, state: State, actions: Tensor, now: Tensor, dice: Tensor, dress: Dress) -> Hint:
+        """What sessions know of their next frame before they dream it.
+
+        Args:
+            dice: (b, 2) in (0, 1]: which vistas go on at its sides, where there are any.
+            dress: changes latents, (k, c, h, w), into what the words of sessions, (k,) int64, want.
+        """
         if self._motion is None:
             return Hint(carried=state.carried, recalled=state.recalled, pose=state.pose, canvas=state.canvas)
-        shown, canvas, entering = to_float(state.pixels), state.canvas, None
+        shown, canvas = to_float(state.pixels), state.canvas
+        entering = found = sides = None
         if self.keeps:
             flow, travel = self._motion(state.latents, state.before, actions)
             cell = shown.shape[-1] // state.latents.shape[-1]
             where = places(flow, (shown.shape[-2], shown.shape[-1]), cell)
-            canvas, moved = canvas.move(where, shown)
+            outside = (where.abs() >= 1).any(-1)
+            entering, coming = _mostly(outside, cell), None
+            if vistas := self.vistas(state.latents.shape[-2]):
+
+                def opened(latents: Tensor, whose: Tensor) -> Tensor:
+                    return self.seen(dress(latents, whose))
+
+                sides = Sides(pixels=state.beyond, taken=state.taken)
+                coming = vistas.go_on(sides, shown, where, self._unknown(state), dice, opened)
+                sides, canvas = coming.sides, canvas.renewed(coming.fresh, state.pixels, coming.begun)
+                found = entering & ~_mostly(outside & ~coming.there.any(1), cell)
+                entering = entering & ~found
+            canvas, moved = canvas.move(where, shown, coming)
             carried = self._autoencoder.encode(moved.contiguous(memory_format=torch.channels_last))
-            outside = (where.abs() >= 1).any(-1).float()
-            entering = F.avg_pool2d(outside[:, None], cell)[:, 0] > MOST_OUTSIDE
         else:
             carried, travel = carry(self._motion, self._autoencoder, shown, state.latents, state.before, actions)
+        more = {"carried": carried, "canvas": canvas, "entering": entering, "found": found, "sides": sides}
         if self._recall is None:
-            return Hint(carried=carried, recalled=state.recalled, pose=state.pose, canvas=canvas, entering=entering)
+            return Hint(recalled=state.recalled, pose=state.pose, **more)
         album, pose = state.album, poses.after(state.pose, travel)
         place, helps = look_up(album.pose, album.frame, pose, now, self._recall.unit)
         session = torch.arange(len(state), device=self._device)
         pixels, seen = to_float(album.pixels[session, place]), album.pose[session, place]
-        recalled = turned(self._recall, self._autoencoder, pixels, seen, carried, pose)
-        recalled = recalled * helps[:, None, None, None]
-        return Hint(carried=carried, recalled=recalled, pose=pose, canvas=canvas, entering=entering)
+        recalled = turned(self._recall, self._autoencoder, pixels, seen, carried, pose) * helps[:, None, None, None]
+        if found is not None and entering is not None:
+            back = (entering | found) & (recalled[:, -1] >= REMEMBERED)
+            more |= {"found": found | back, "entering": entering & ~back, "canvas": canvas.without(back)}
+            more["carried"] = torch.where(back[:, None], recalled[:, :-1], carried)
+        return Hint(recalled=recalled, pose=pose, **more)
+
+    def _unknown(self, state: State) -> Tensor:
+        """Which sides the album did not show all of when the newest frame was made. Shape (b, 2) bool."""
+        if self._recall is None:
+            return torch.ones(len(state), 2, dtype=torch.bool, device=self._device)
+        known = state.recalled[:, -1]
+        return torch.stack([known[..., 0].mean(1), known[..., -1].mean(1)], 1) < ALL_REMEMBERED
 
     def painted(self, hint: Hint, latents: Tensor, pixels: Tensor) -> Canvas:
         """The canvas of a frame that is made."""
-        return hint.canvas.painted((latents - hint.carried).abs().amax(1) < SAME, pixels) if self.keeps else hint.canvas
+        if not self.keeps:
+            return hint.canvas
+        kept = (latents - hint.carried).abs().amax(1) < SAME
+        return hint.canvas.painted(kept, pixels, hint.sides and hint.sides.taken)
 
     def seen(self, latents: Tensor) -> Tensor:
         """Frames as the world itself needs them, (b, h, w, 3) uint8; no rows in a world that does not look."""
@@ -151,3 +207,8 @@ class Foresight:
 
     def _number(self, b: int, value: int) -> Tensor:
         return torch.full((b,), value, dtype=torch.int64, device=self._device)
+
+
+def _mostly(pixels: Tensor, cell: int) -> Tensor:
+    """Latents of which too much is unknown. Shapes: (b, h, w) bool -> (b, h / cell, w / cell) bool."""
+    return F.avg_pool2d(pixels.float()[:, None], cell)[:, 0] > MOST_OUTSIDE

@@ -76,15 +76,19 @@ class Edit(nn.Module):
         assert self.out.bias is not None
         nn.init.zeros_(self.out.bias)
 
-    def forward(self, latents: Tensor, tokens: Tokens, known: Tensor | None = None) -> Tensor:
+    def forward(
+        self, latents: Tensor, tokens: Tokens, known: Tensor | None = None, noise: Tensor | None = None
+    ) -> Tensor:
         """What pictures become under prompts, one for each; see change()."""
-        return self.change(latents, self.text(tokens), tokens.filled, known)
+        return self.change(latents, self.text(tokens), tokens.filled, known, noise)
 
     def read(self, tokens: Tokens) -> Tensor:
         """Read prompts, once for as long as they hold. Shape (p, tokens, coarse_width)."""
         return self.text(tokens)
 
-    def change(self, latents: Tensor, words: Tensor, filled: Tensor, known: Tensor | None = None) -> Tensor:
+    def change(
+        self, latents: Tensor, words: Tensor, filled: Tensor, known: Tensor | None = None, noise: Tensor | None = None
+    ) -> Tensor:
         """What pictures become under prompts.
 
         Args:
@@ -92,14 +96,17 @@ class Edit(nn.Module):
             words: (b, tokens, coarse_width) one prompt for each, as read() has it.
             filled: (b, tokens) bool: which of those there are.
             known: (b, h, w) bool: which latents show something; all by default. The others are painted.
+            noise: (b, c, h, w) what they are painted from; zeros by default.
 
         Returns:
             (b, c, h, w) float32.
         """
         h, w = latents.shape[-2:]
         if self.config.fills:
-            known = torch.ones_like(latents[:, 0]) if known is None else known.to(latents.dtype)
-            latents = torch.cat([latents * known[:, None], 1 - known[:, None]], 1)
+            known = torch.ones_like(latents[:, 0], dtype=torch.bool) if known is None else known
+            rest = torch.zeros_like(latents) if noise is None else noise
+            latents = torch.where(known[:, None], latents, rest)
+            latents = torch.cat([latents, (~known[:, None]).to(latents.dtype)], 1)
         even = F.pad(latents, (0, w % 2, 0, h % 2), mode="replicate")
         return self._changed(even, words, filled)[..., :h, :w]
 
@@ -120,7 +127,8 @@ class Edit(nn.Module):
         with torch.autocast(latents.device.type, enabled=False):  # the last layer stays fp32: it sets the picture
             # all of the old picture stays, until it is known what should
             new, leave = self.out(F.silu(self.norm(x).float())).chunk(2, 1)
-            return latents.float() * (1 - leave) + new
+            old = latents.float() * (1 - seen[:, -1:]) if self.config.fills else latents.float()
+            return old * (1 - leave) + new
 
     def gist(self, tokens: Tokens) -> Tensor:
         """What prompts say as a whole. Shape (p, coarse_width)."""

@@ -10,7 +10,7 @@ from inhabit.worldmodel.omni.block import CONTEXT_LEVEL, K_MAX, DynamicsConfig
 from inhabit.worldmodel.response import noise
 from inhabit.worldmodel.state import State
 
-_FRESH, _COMMITTED, _ENDING, _FRESH_SOUND, _COMMITTED_SOUND, _DICE = range(6)
+_FRESH, _COMMITTED, _ENDING, _FRESH_SOUND, _COMMITTED_SOUND, _DICE, _VISTAS = range(7)
 
 
 class Draws:
@@ -39,6 +39,10 @@ class Draws:
         places = state.latents.shape[-1] * state.latents.shape[-2] // self._config.patch**2
         rolls = noise.uniforms(state.key, now, _DICE, (places,)).float()
         return torch.stack([rolls, rolls], 1)
+
+    def vistas(self, state: State, now: Tensor) -> Tensor:
+        """Which pictures go on at the next frame's sides. Shape (b, 2), in (0, 1]."""
+        return noise.uniforms(state.key, now, _VISTAS, (2,)).float()
 
     def ending(self, state: State) -> Tensor:
         """What the newest frame's ending chance is held against. Shape (b,), in (0, 1]."""

@@ -10,15 +10,13 @@ from torch import Tensor
 from inhabit.worldmodel.memory.album import Album
 from inhabit.worldmodel.memory.canvas import Canvas
 from inhabit.worldmodel.memory.foresight import Foresight, Hint
+from inhabit.worldmodel.memory.vistas import NOTHING
 from inhabit.worldmodel.omni.autoencoder import Autoencoder, to_float
 from inhabit.worldmodel.omni.edit import Edit
 from inhabit.worldmodel.state import State
 
 TOGETHER = 16
 """Pictures of an album that are changed at once."""
-
-REMEMBERED = 0.5
-"""A latent of which at least this share is in the album's picture is remembered, and not painted."""
 
 
 class Edits:
@@ -34,18 +32,26 @@ class Edits:
         changed = {name: getattr(state, name).index_copy(0, sessions, value) for name, value in changed.items()}
         if self._foresight.keeps:
             changed["canvas"] = state.canvas.put_sessions(sessions, Canvas.of(changed["pixels"][sessions]))
-        return replace(state, **changed, album=self._remembered(state, sessions))
+        taken = state.taken.index_fill(0, sessions, NOTHING)  # other pictures go on at its sides
+        return replace(state, **changed, album=self._remembered(state, sessions), taken=taken)
 
-    def entered(self, state: State, hint: Hint) -> Tensor | None:
-        """The next frame with what comes into view painted, or as it is remembered, (b, c, h, w); None where nothing
-        does, and where that is left to the dynamics."""
+    def dressed(self, state: State, latents: Tensor, whose: Tensor) -> Tensor:
+        """Pictures, (k, c, h, w), as they look under the words of the sessions `whose`, (k,) int64; as they are where
+        nothing was said."""
+        spoken = state.said[whose, 1:].any(1)
+        return torch.where(spoken[:, None, None, None], self._changed(state, latents, whose), latents)
+
+    def entered(self, state: State, hint: Hint, fresh: Tensor) -> Tensor | None:
+        """The next frame with what comes into view painted, (b, c, h, w); None where nothing does that is neither
+        remembered nor found, and where that is left to the dynamics.
+
+        Args:
+            fresh: (b, c, h, w) noise that it is made from.
+        """
         if not self._edit.config.fills or hint.entering is None or not bool(hint.entering.any()):
             return None
-        seen, known = hint.carried, ~hint.entering
-        if hint.recalled.shape[1]:
-            back = hint.entering & (hint.recalled[:, -1] >= REMEMBERED)
-            seen, known = torch.where(back[:, None], hint.recalled[:, :-1], seen), known | back
-        return self._changed(state, seen, torch.arange(len(state), device=seen.device), known)
+        every = torch.arange(len(state), device=fresh.device)
+        return self._changed(state, hint.carried, every, ~hint.entering, fresh)
 
     def _remembered(self, state: State, sessions: Tensor) -> Album:
         """The album with the pictures of some sessions as their prompts want them: a place that one comes back to is
@@ -61,7 +67,9 @@ class Edits:
             pixels[where] = self._foresight.seen(self._changed(state, seen, whose))
         return replace(state.album, pixels=pixels)
 
-    def _changed(self, state: State, latents: Tensor, whose: Tensor, known: Tensor | None = None) -> Tensor:
+    def _changed(
+        self, state: State, latents: Tensor, whose: Tensor, known: Tensor | None = None, noise: Tensor | None = None
+    ) -> Tensor:
         """Pictures, (n, c, h, w), as the prompts of the sessions `whose`, (n,) int64, want them."""
-        changed = self._edit.change(latents, state.asked[whose], state.said[whose], known)
+        changed = self._edit.change(latents, state.asked[whose], state.said[whose], known, noise)
         return self._autoencoder.within(changed)

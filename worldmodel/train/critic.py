@@ -76,10 +76,15 @@ class Criticism:
         self._device = device
         self.lessons = 0
 
-    def of(self, shown: Exhibits) -> Tensor:
-        """How unreal what was painted looks; what the dynamics learns flows into it. A scalar, 0 at best."""
+    def of(self, shown: Exhibits, weight: Tensor | None = None) -> Tensor:
+        """How unreal what was painted looks; what the painter learns flows into it. A scalar, 0 at best.
+
+        Args:
+            weight: (k, h, w) how much each place counts; 1 by default.
+        """
         with precision(self._device):
-            return F.softplus(-self.critic(shown.painted, shown.before)).mean()
+            doubt = F.softplus(-self.critic(shown.painted, shown.before))
+        return (doubt if weight is None else doubt * weight).mean()
 
     def learn(self, parts: Sequence[Exhibits]) -> float:
         """Learn to tell them apart; frames of one size in each part. Returns how often it could, 0.5 to 1."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from inhabit.worldmodel.omni.edit import Edit
 from inhabit.worldmodel.omni.text import Tokens
+from inhabit.worldmodel.train.critic import Criticism, Exhibits, LatentCritic
 from inhabit.worldmodel.train.latents import Latents
 from inhabit.worldmodel.train.loop import fit
 from inhabit.worldmodel.train.readback import Readback
@@ -48,8 +49,21 @@ class EditTraining:
     silent_share: float = 0.25
     """Share of those pictures whose prompt is withheld; they show what holds."""
 
-    hidden_gain: float = 2.0
-    """Extra weight of what is hidden."""
+    again_share: float = 0.5
+    """Share of those pictures of which the nearer half of what is hidden shows what the edit itself painted there: in
+    play it goes on from that, column by column."""
+
+    critic_weight: float = 0.1
+    """Weight of what the critic says."""
+
+    hidden_gain: float = 5.0
+    """Extra weight of what it says of what is hidden: many pictures are right there, and their mean is none."""
+
+    critic_rate: float = 1e-3
+    """The critic's learning rate."""
+
+    critic_alone: int = 100
+    """Steps in which only the critic learns from what is painted."""
 
     object_gain: float = 2.0
     """Extra weight of latents under objects."""
@@ -78,12 +92,14 @@ class Task:
     """(b, c, h, w) what they shall become."""
     care: Tensor
     """(b, h, w) where objects are then."""
+    nearer: Tensor
+    """(b, h, w) bool: what of the rest is painted first, and shown as it was painted."""
 
     def cut(self, rows: int, columns: int) -> Task:
         """Only the middle of the pictures."""
         top, left = (self.right.shape[-2] - rows) // 2, (self.right.shape[-1] - columns) // 2
         view = (..., slice(top, top + rows), slice(left, left + columns))
-        parts = {name: getattr(self, name)[view] for name in ("seen", "known", "right", "care")}
+        parts = {name: getattr(self, name)[view] for name in ("seen", "known", "right", "care", "nearer")}
         return Task(prompt=self.prompt, **parts)
 
 
@@ -129,31 +145,36 @@ class Pairs:
         seen = torch.where(moved[:, None, None, None], self._carried[row], data.z[row]).float()
         share = config.noise * torch.rand(count, device=device)[:, None, None, None]
         silent = hides & settled & chance(config.silent_share)
+        known, nearer = edges(hides, (seen.shape[-2], seen.shape[-1]))
         return Task(
             seen=seen * (1 - share) + torch.randn_like(seen) * share,
-            known=edges(hides, (seen.shape[-2], seen.shape[-1])),
+            known=known,
             prompt=torch.where(silent, len(self.prompts.triples) - 1, self._prompt[after]),
             right=data.z[after].float(),
             care=data.care[after].float(),
+            nearer=nearer & chance(config.again_share)[:, None, None],
         )
 
 
-def edges(hides: Tensor, size: tuple[int, int]) -> Tensor:
+def edges(hides: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
     """What is left to see when the view has turned: some columns at one side are hidden, or some rows, or both.
 
-    Shapes: (b,) bool of which any shall be -> (b, h, w) bool.
+    Shapes: (b,) bool of which any shall be -> (b, h, w) bool: what is shown, and the nearer half of the rest.
     """
     b, device = len(hides), hides.device
     which = torch.rand(b, device=device)
     known = torch.ones(b, *size, dtype=torch.bool, device=device)
+    near = known
     for axis, some in ((2, which < 0.8), (1, which > 0.6)):
         length = size[axis - 1]
         place = torch.arange(length, device=device)
         deep = 1 + (torch.rand(b, device=device).square() * (length // 2)).long()
         far = torch.where((torch.rand(b, device=device) < 0.5)[:, None], place, length - 1 - place)
-        line = (far >= deep[:, None]) | ~(hides & some)[:, None]
+        shown = ~(hides & some)[:, None]
+        line, half = (far >= deep[:, None]) | shown, (far >= (deep[:, None] + 1) // 2) | shown
         known = known & (line[:, None, :] if axis == 2 else line[:, :, None])
-    return known
+        near = near & (half[:, None, :] if axis == 2 else half[:, :, None])
+    return known, near & ~known
 
 
 def train_edit(
@@ -177,17 +198,31 @@ def train_edit(
         readback.to(device).teach(network, config.reading_steps, encoder=True)
     readback.requires_grad_(False)
     average = Average(network, config.average)
+    critic = LatentCritic(network.config.latent_channels, network.config.grid)
+    criticism = Criticism(critic, device, rate=config.critic_rate)
+
+    def paint(task: Task, tokens: Tokens, *, known: Tensor) -> Tensor:
+        with precision(device):
+            return network(task.seen, tokens, known, torch.randn_like(task.seen))
 
     def lesson() -> Tensor:
         task = pairs.draw(config.batch, config)
         if torch.rand(()) < config.cut_share:
             task = task.cut(*(int(torch.randint((side + 1) // 2, side + 1, ())) for side in task.right.shape[-2:]))
         tokens = Tokens(triples=pairs.prompts.triples[task.prompt], filled=pairs.prompts.filled[task.prompt])
-        with precision(device):
-            made = network(task.seen, tokens, task.known)
-        weight = 1 + config.object_gain * task.care + config.hidden_gain * ~task.known
+        if task.nearer.any():
+            with torch.no_grad():
+                first = paint(task, tokens, known=task.known)
+            seen = torch.where(task.nearer[:, None], first, task.seen)
+            task = replace(task, seen=seen, known=task.known | task.nearer)
+        made = paint(task, tokens, known=task.known)
+        weight = 1 + config.object_gain * task.care
         off = ((made - task.right).square().mean(1) + config.tolerance**2).sqrt() - config.tolerance
         loss = (off * weight).sum() / weight.sum()
+        shown = Exhibits(painted=made, real=task.right, before=task.seen * task.known[:, None])
+        criticism.learn([shown.detached()])
+        if criticism.lessons > config.critic_alone:
+            loss = loss + config.critic_weight * criticism.of(shown, 1 + config.hidden_gain * ~task.known)
         if readback.useful:
             loss = loss + 0.05 * readback(network, 16)
         return loss

@@ -1,0 +1,212 @@
+"""Vistas: where a view turns to what nobody has seen, a picture goes on that begins as the view ends, and stays."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import msgspec
+import numpy as np
+import pytest
+import torch
+
+from inhabit.bridge.controls import ActionMap
+from inhabit.bridge.world import WorldInfo
+from inhabit.worldmodel.engine import Engine
+from inhabit.worldmodel.memory.canvas import Canvas
+from inhabit.worldmodel.memory.vistas import NOTHING, Sides, Vistas, VistasConfig
+from inhabit.worldmodel.omni.autoencoder import Autoencoder, AutoencoderConfig, to_float
+from inhabit.worldmodel.omni.dynamics import Dynamics
+from inhabit.worldmodel.omni.motion import places
+from inhabit.worldmodel.pack import load_pack, save_pack
+from inhabit.worldmodel.recordings import Meta
+from inhabit.worldmodel.train.footage import Footage
+from inhabit.worldmodel.train.vistas import choose_vistas
+
+CELL = 8
+ROWS, COLUMNS = 4, 8
+SIZE = (ROWS * CELL, COLUMNS * CELL)
+
+
+class Stripes(Autoencoder):
+    """A codec whose latents are the colours of columns: pictures are known without any training."""
+
+    def decode(self, latents: torch.Tensor) -> torch.Tensor:
+        return latents[:, :3].repeat_interleave(CELL, 2).repeat_interleave(CELL, 3)
+
+
+@pytest.fixture
+def codec() -> Stripes:
+    return Stripes(AutoencoderConfig(latent_channels=8, widths=(8, 8), blocks=(1, 1)))
+
+
+def shades(numbers: list[float]) -> torch.Tensor:
+    """(8, rows, columns) latents of one grey for each column."""
+    return torch.tensor(numbers)[None, None].expand(8, ROWS, -1)
+
+
+RISING = [-0.8, -0.6, -0.4, -0.2, 0.0, 0.2, 0.4, 0.6]
+FLAT = [0.9] * COLUMNS
+
+
+@pytest.fixture
+def vistas(codec) -> Vistas:
+    pictures = torch.stack([shades(numbers) for numbers in (RISING, FLAT, [-0.9] * COLUMNS)])
+    config = VistasConfig(pictures=3, latent_channels=8, grid=(ROWS, COLUMNS))
+    return Vistas(config).learn(pictures, codec)
+
+
+def turn(pixels: float) -> torch.Tensor:
+    """Everything comes from so many pixels further right."""
+    flow = torch.zeros(1, 2, ROWS, COLUMNS)
+    flow[:, 0] = pixels / CELL
+    return places(flow, SIZE, CELL)
+
+
+def walk(vistas: Vistas, codec: Stripes, view: list[float], steps: int, pixels: float) -> tuple[torch.Tensor, Sides]:
+    """The pixels of the last of some frames in which the view turns, (h, w) from -1 to 1, and its sides."""
+    shown = codec.decode(shades(view)[None])
+    canvas = Canvas.of(((shown + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1))
+    sides, wanted, dice = vistas.begin(1, CELL, torch.device("cpu")), torch.ones(1, 2).bool(), torch.ones(1, 2)
+    for _ in range(steps):
+        coming = vistas.go_on(
+            sides, shown, turn(pixels), wanted, dice, lambda latents, whose: to_bytes(codec.decode(latents))
+        )
+        canvas, shown = canvas.renewed(coming.fresh, to_bytes(shown), coming.begun).move(turn(pixels), shown, coming)
+        sides = coming.sides
+    return shown[0, 0], sides
+
+
+def to_bytes(pixels: torch.Tensor) -> torch.Tensor:
+    return ((pixels + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1)
+
+
+def test_a_picture_goes_on_where_the_view_ends(vistas, codec):
+    view = [0.3, 0.3, 0.3, 0.3, 0.3, 0.3, -0.6, -0.4]
+    shown, sides = walk(vistas, codec, view, steps=8, pixels=3.0)
+    cells = shown.unfold(0, CELL, CELL).mean(-1).mean(0)[CELL // 2 :: CELL]
+    assert cells[-3:].tolist() == pytest.approx([-0.2, 0.0, 0.2], abs=0.05), "the columns after -0.6 and -0.4"
+    assert float(sides.taken[0, 1]) == pytest.approx(3 * CELL + 24, abs=0.1)
+    assert float(sides.taken[0, 0]) == NOTHING
+
+
+def test_the_left_side_is_its_mirror(vistas, codec):
+    view = [0.2, 0.4, 0.3, 0.3, 0.3, 0.3, 0.3, 0.3]
+    shown, sides = walk(vistas, codec, view, steps=8, pixels=-3.0)
+    cells = shown.unfold(0, CELL, CELL).mean(-1).mean(0)[CELL // 2 :: CELL]
+    assert cells[:3].tolist() == pytest.approx([-0.4, -0.2, 0.0], abs=0.05), "the columns before 0.2 and 0.4"
+    assert float(sides.taken[0, 1]) == NOTHING
+
+
+def test_what_has_come_into_view_is_not_worn_off_by_moving(vistas, codec):
+    fine = torch.randint(0, 256, (1, 2, *SIZE, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    sides = Sides(pixels=fine, taken=torch.tensor([[NOTHING, 0.0]]))
+    shown, dice = torch.zeros(1, 3, *SIZE), torch.ones(1, 2)
+    canvas = Canvas.of(to_bytes(shown))
+    for _ in range(16):
+        coming = vistas.go_on(sides, shown, turn(0.5), torch.ones(1, 2).bool(), dice, lambda latents, whose: latents)
+        assert not coming.fresh.any()
+        canvas, shown = canvas.move(turn(0.5), shown, coming)
+        sides = coming.sides
+    exact = to_float(fine[:, 1])[..., : 8 - 1]
+    assert (shown[..., -8:-1] - exact).abs().mean() < 0.05
+
+
+def test_a_side_that_leaves_the_view_is_forgotten(vistas, codec):
+    shown = codec.decode(shades(FLAT)[None])
+    sides = Sides(pixels=vistas.begin(1, CELL, torch.device("cpu")).pixels, taken=torch.tensor([[NOTHING, 40.0]]))
+    for pixels, taken in ((0.0, 40.0), (-2.0, NOTHING)):
+        coming = vistas.go_on(
+            sides,
+            shown,
+            turn(pixels),
+            torch.tensor([[False, True]]),
+            torch.ones(1, 2),
+            lambda latents, whose: to_bytes(codec.decode(latents)),
+        )
+        assert float(coming.sides.taken[0, 1]) == taken
+        assert not coming.there.any()
+
+
+def test_chance_chooses_among_those_that_fit_alike(codec):
+    pictures = torch.stack([shades([0.1, 0.1, *[end] * 6]) for end in (-0.8, -0.5, 0.5, 0.8)])
+    vistas = Vistas(VistasConfig(pictures=4, latent_channels=8, grid=(ROWS, COLUMNS))).learn(pictures, codec)
+    shown = codec.decode(shades([0.1] * COLUMNS)[None])
+    begun = vistas.begin(1, CELL, torch.device("cpu"))
+    seen = set()
+    for roll in (0.1, 0.3, 0.6, 0.9):
+        dice = torch.full((1, 2), roll)
+        coming = vistas.go_on(
+            begun,
+            shown,
+            turn(3.0),
+            torch.ones(1, 2).bool(),
+            dice,
+            lambda latents, whose: to_bytes(codec.decode(latents)),
+        )
+        seen.add(int(coming.sides.pixels[0, 1, 0, -1, 0]))
+    assert len(seen) == 4
+
+
+@pytest.fixture
+def seeing_pack(small_pack):
+    """The small pack with a network that keeps, and vistas."""
+    config = replace(small_pack.file.dynamics, keeps=True)
+    latents = small_pack.starts.latents.float().flatten(0, 1)
+    sizes = VistasConfig(pictures=len(latents), latent_channels=latents.shape[1], grid=tuple(latents.shape[-2:]))
+    file = msgspec.structs.replace(small_pack.file, dynamics=config, vistas=sizes)
+    vistas = Vistas(sizes).learn(latents, small_pack.autoencoder)
+    return replace(small_pack, file=file, dynamics=Dynamics(config), vistas=vistas)
+
+
+def test_a_pack_keeps_its_pictures(seeing_pack, tmp_path):
+    save_pack(seeing_pack, tmp_path / "pack")
+    loaded = load_pack(tmp_path / "pack")
+    assert loaded.vistas is not None
+    assert torch.equal(loaded.vistas.latents, seeing_pack.vistas.latents)
+    whole = seeing_pack.vistas.picture(torch.arange(3))
+    torch.testing.assert_close(loaded.vistas.picture(torch.arange(3)), whole, atol=0.02, rtol=0.02)
+
+
+def test_a_world_dreams_with_vistas_and_its_state_is_what_was_outlined(seeing_pack):
+    engine = Engine.of(seeing_pack)
+    starts = seeing_pack.starts
+    state = engine.begin(starts.latents[:2], starts.actions[:2], torch.arange(2))
+    rows, columns = state.latents.shape[-2:]
+    for _ in range(3):
+        state, _ = engine.step(state, torch.zeros(2, starts.actions.shape[-1]))
+    outline = engine.outline(2, rows, columns).tensors()
+    assert {name: value.shape for name, value in state.tensors().items()} == {
+        name: value.shape for name, value in outline.items()
+    }
+    small = engine.begin(starts.latents[:1, :, :, :2], starts.actions[:1], torch.arange(1))
+    assert not small.taken.numel(), "views of another height have none"
+    engine.step(small, torch.zeros(1, starts.actions.shape[-1]))
+
+
+@pytest.fixture
+def footage() -> Footage:
+    """Forty frames with a ball in hand, but for four in which it lies about; eight of the others are before a wall."""
+    boxes = [[row, 0, 40, 20, 8, 8] for row in range(40) if not 20 <= row < 24]
+    boxes += [[row, 0, 8 * (row - 20), 4, 6, 6] for row in range(20, 24)]
+    boxes += [[row, 1, 0, 0, SIZE[1], SIZE[0]] for row in range(8)]
+    info = WorldInfo(name="x", title="x", width=SIZE[1], height=SIZE[0], rate_hz=15.0, actions=ActionMap(sources=()))
+    zeros = np.zeros(40, np.float32)
+    return Footage(
+        meta=Meta(world=info, source="x"),
+        frames=np.zeros((40, *SIZE, 3), np.uint8),
+        actions=np.zeros((40, 1), np.float32),
+        rewards=zeros,
+        terminated=zeros.astype(bool),
+        first=np.arange(40) == 0,
+        seeds=np.zeros(40, np.int64),
+        boxes=np.array(sorted(boxes), np.int32),
+        names=("ball", "wall"),
+    )
+
+
+def test_open_views_are_chosen_and_none_with_something_held(footage, codec):
+    latents = torch.randn(40, 8, ROWS, COLUMNS)
+    vistas = choose_vistas(footage, latents, codec, 4)
+    assert vistas is not None
+    torch.testing.assert_close(vistas.picture(torch.arange(4)), latents[20:24], atol=0.02, rtol=0.02)
+    assert choose_vistas(footage, latents, codec, 5) is None
