@@ -96,9 +96,7 @@ class Engine:
     @classmethod
     def of(cls, pack: Pack, device: torch.device | str = "cpu") -> Engine:
         """The engine that runs a pack."""
-        parts = {"motion": pack.motion, "recall": pack.recall, "sound": pack.sound, "edit": pack.edit}
-        parts["vistas"] = pack.vistas
-        return cls(pack.autoencoder, pack.dynamics, device, **parts)
+        return cls(pack.autoencoder, pack.dynamics, device, **pack.parts)
 
     @property
     def taught(self) -> tuple[int, ...]:

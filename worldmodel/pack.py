@@ -92,6 +92,11 @@ class Pack:
     edit: Edit | None = None
     vistas: Vistas | None = None
 
+    @property
+    def parts(self) -> dict[str, nn.Module | None]:
+        """What not every world has, by the name of its file."""
+        return {name: getattr(self, name) for name in ("motion", "recall", "sound", "edit", "vistas")}
+
     @cached_property
     def weights_hash(self) -> str:
         """Tells packs apart that have the same name: eight digits that depend on what the dynamics learnt."""
@@ -168,9 +173,7 @@ def save_pack(pack: Pack, folder: Path) -> None:
     if pack.starts.pose is not None:
         starts["pose"] = pack.starts.pose.float()
     write_tensors(starts, partial / "starts.safetensors")
-    parts = {"motion": pack.motion, "recall": pack.recall, "sound": pack.sound, "edit": pack.edit}
-    parts["vistas"] = pack.vistas
-    for name, network in parts.items():
+    for name, network in pack.parts.items():
         if network is not None:
             write_tensors(half(network), partial / f"{name}.safetensors")
     text = msgspec.json.format(msgspec.json.encode(pack.file), indent=2)

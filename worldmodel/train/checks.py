@@ -14,6 +14,7 @@ from inhabit.worldmodel.evaluate import rollout as rollouts
 from inhabit.worldmodel.evaluate.detector import Detector, measure
 from inhabit.worldmodel.evaluate.sheets import contact_sheet
 from inhabit.worldmodel.memory.recall import Recall
+from inhabit.worldmodel.memory.vistas import Vistas
 from inhabit.worldmodel.omni.autoencoder import Autoencoder
 from inhabit.worldmodel.omni.dynamics import Dynamics
 from inhabit.worldmodel.omni.edit import Edit
@@ -42,12 +43,13 @@ class Material:
     heard: Tensor | None = None
     """(n, latent) of all frames' sound."""
     edit: Edit | None = None
+    vistas: Vistas | None = None
     detector: Detector | None = None
 
     def engine(self, dynamics: Dynamics, device: torch.device) -> Engine:
         """What plays it."""
         parts = {"motion": self.motion, "recall": self.recall, "sound": self.sound, "edit": self.edit}
-        return Engine(self.autoencoder, dynamics, device, **parts)
+        return Engine(self.autoencoder, dynamics, device, **parts, vistas=self.vistas)
 
 
 def check_codec(

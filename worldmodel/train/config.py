@@ -53,6 +53,10 @@ class LearnConfig:
     """Share of the session that the edit gets when there is none yet, where words were recorded: it carries words out
     on a picture. 0 leaves that to the dynamics."""
 
+    vistas: int = 0
+    """Pictures of the recording that the pack keeps, a few thousand: where the view turns to what nobody has seen, one
+    of them goes on. For worlds that keep everything, and in which nothing but objects is fixed to the view."""
+
     sound_share: float = 0.06
     """Share of the session that the sound codec gets when there is none yet; 0 learns a silent world."""
 

@@ -46,6 +46,7 @@ def make_pack(
         autoencoder=preset.autoencoder,
         dynamics=preset.dynamics,
         edit=world.edit and world.edit.config,
+        vistas=world.vistas and world.vistas.config,
         vocabulary=vocabulary_of(footage) if text else (),
         start_prompts=starts.prompts,
         steps=min(2, max(preset.dynamics.steps)),
@@ -60,6 +61,7 @@ def make_pack(
         recall=world.recall,
         sound=world.sound,
         edit=world.edit,
+        vistas=world.vistas,
     )
 
 

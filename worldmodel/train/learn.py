@@ -49,6 +49,7 @@ from inhabit.worldmodel.train.schedule import Budget
 from inhabit.worldmodel.train.sights import drawn_names, faces_for
 from inhabit.worldmodel.train.sound import SoundTraining, encode_track, train_sound
 from inhabit.worldmodel.train.soundtrack import load_soundtrack
+from inhabit.worldmodel.train.vistas import choose_vistas
 
 CHECK_EVERY_SAVES = 4
 SETTLED_STEPS = 2000
@@ -67,7 +68,7 @@ def learn(config: LearnConfig, display: Display) -> Path:
     sound = learner.sound()
     latents = learner.latents(autoencoder)
     world = replace(learner.world(autoencoder, latents, sound), detector=detector)
-    world = learner.edit(learner.memory(learner.motion(world)))
+    world = learner.vistas(learner.edit(learner.memory(learner.motion(world))))
     dynamics = learner.calibrated(world, learner.dynamics(world))
     learner.run.progress.frames_known = len(learner.footage)
     learner.run.save()
@@ -266,6 +267,16 @@ class Learner:
         self.run.keep("edit", edit)
         self.run.save()
         return replace(world, edit=edit)
+
+    def vistas(self, world: Material) -> Material:
+        """The pictures that go on where a view turns to what nobody has seen; nothing unless they are asked for."""
+        count = self.config.vistas
+        if not count or world.motion is None:
+            return world
+        chosen = choose_vistas(self.footage, world.latents, world.autoencoder, count)
+        if chosen is None:
+            self.display.say(f"no vistas: the recording has no {count} frames with an open view")
+        return replace(world, vistas=chosen)
 
     def dynamics(self, world: Material) -> Dynamics:
         """Train the dynamics for what is left of the session."""

@@ -32,7 +32,8 @@ def choose_vistas(footage: Footage, latents: Tensor, autoencoder: Autoencoder, c
     rows = rows[np.linspace(0, len(rows) - 1, count).astype(int)]
     _, channels, *grid = latents.shape
     vistas = Vistas(VistasConfig(pictures=count, latent_channels=channels, grid=(grid[0], grid[1])))
-    return vistas.learn(latents[rows].float(), autoencoder.cpu())
+    device = autoencoder.mean.device
+    return vistas.to(device).learn(latents[rows].to(device).float(), autoencoder)
 
 
 def _open(footage: Footage) -> np.ndarray:
