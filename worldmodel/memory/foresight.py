@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -29,6 +30,12 @@ REMEMBERED = 0.5
 
 ALL_REMEMBERED = 0.95
 """A side of which at least this share was in it needs no vista."""
+
+TURNING_RAD = math.radians(0.5)
+"""Who turns by less in a frame stands still."""
+
+LEAD_RAD = math.radians(20)
+"""Who turns looks for pictures of what lies so much further."""
 
 Dress = Callable[[Tensor, Tensor], Tensor]
 """Changes pictures into what the words of sessions want."""
@@ -171,7 +178,11 @@ class Foresight:
         if self._recall is None:
             return Hint(recalled=state.recalled, pose=state.pose, **more)
         album, pose = state.album, poses.after(state.pose, travel)
-        place, helps = look_up(album.pose, album.frame, pose, now, self._recall.unit)
+        ahead = pose
+        if entering is not None:  # what comes into view shall be remembered, what is in view is there
+            turning = travel[:, 3] * (travel[:, 3].abs() > TURNING_RAD)
+            ahead = pose.index_add(1, torch.tensor([3], device=self._device), LEAD_RAD * turning.sign()[:, None])
+        place, helps = look_up(album.pose, album.frame, ahead, now, self._recall.unit)
         session = torch.arange(len(state), device=self._device)
         pixels, seen = to_float(album.pixels[session, place]), album.pose[session, place]
         recalled = turned(self._recall, self._autoencoder, pixels, seen, carried, pose) * helps[:, None, None, None]
