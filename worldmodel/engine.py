@@ -342,7 +342,7 @@ class Engine:
         anew = self.begin(latents, state.actions[:, -2:], state.key, sound=heard)
         # frames are numbered on: noise must not repeat, and the album must know what is old
         ring = anew.ring.later(state.frame - 1)
-        seen = {"pixels": anew.pixels, "canvas": anew.canvas, "earlier": anew.earlier}
+        seen = {name: getattr(anew, name) for name in ("pixels", "canvas", "earlier", "beyond", "taken")}
         return replace(state, ring=ring, latents=latents[:, 1], before=latents[:, 0], **seen)
 
     @torch.inference_mode()

@@ -102,6 +102,7 @@ class State:
     def from_tensors(named: Mapping[str, Tensor]) -> State:
         """Raises KeyError for what is missing; what came later than a state has nothing in it."""
         sides = {"beyond": named["pixels"][:, None][:, :0], "taken": named["strength"][:, None][:, :0]}
+        sides["canvas.edge"] = torch.zeros(len(named["frame"]), 2, device=named["frame"].device)
         named = {"earlier": named["before"][:, None][:, :0], "asked": named["gist"][:, None][:, :0], **sides, **named}
         ring = Ring(**{f.name: named[f"ring.{f.name}"] for f in fields(Ring)})
         album = Album(**{f.name: named[f"album.{f.name}"] for f in fields(Album)})

@@ -210,3 +210,15 @@ def test_open_views_are_chosen_and_none_with_something_held(footage, codec):
     assert vistas is not None
     torch.testing.assert_close(vistas.picture(torch.arange(4)), latents[20:24], atol=0.02, rtol=0.02)
     assert choose_vistas(footage, latents, codec, 5) is None
+
+
+def test_a_soft_reset_forgets_what_went_on_at_the_sides(seeing_pack):
+    engine = Engine.of(seeing_pack)
+    starts = seeing_pack.starts
+    state = engine.begin(starts.latents[:1], starts.actions[:1], torch.arange(1))
+    state, _ = engine.step(state, torch.zeros(1, starts.actions.shape[-1]))
+    turned = replace(state, taken=torch.tensor([[NOTHING, 20.0]]), canvas=replace(state.canvas, edge=torch.ones(1, 2)))
+    anchored = engine.anchor(turned)
+    assert (anchored.taken == NOTHING).all()
+    assert not anchored.canvas.edge.any()
+    engine.step(anchored, torch.zeros(1, starts.actions.shape[-1]))
