@@ -8,7 +8,7 @@ import torch
 
 from inhabit.bridge.controls import ActionMap, ActionSource
 from inhabit.bridge.world import WorldInfo
-from inhabit.worldmodel.omni.motion import Motion, MotionConfig, carry, warp
+from inhabit.worldmodel.omni.motion import Motion, MotionConfig, carry, places, uncovered, warp
 from inhabit.worldmodel.recordings import Recorder
 from inhabit.worldmodel.train.footage import load_footage
 from inhabit.worldmodel.train.motion import carry_all, recent_actions, train_motion
@@ -104,3 +104,30 @@ def test_every_frame_is_carried_from_the_one_before_and_an_episodes_first_from_n
     with torch.inference_mode():
         expected, _ = carry(network, small_pack.autoencoder, shown, seen, z[15][None].float(), told)
     torch.testing.assert_close(carried[row].float(), expected[0], atol=0.02, rtol=0.02)
+
+
+def test_what_stays_in_the_view_leaves_no_trail():
+    flow = torch.zeros(1, 2, 8, 8)
+    flow[:, 0] = 0.5  # everything comes from four pixels further right
+    flow[:, :, 3:5, 3:5] = 0.0  # but for a thing in one's hand
+    pixels = torch.zeros(1, 1, 64, 64)
+    pixels[..., 24:40, 24:40] = 1.0
+    where = places(flow, (64, 64), 8.0)
+
+    def shown(where: torch.Tensor) -> torch.Tensor:
+        now = pixels
+        for _ in range(6):
+            now = torch.nn.functional.grid_sample(now, where, padding_mode="border", align_corners=False)
+        return now[0, 0, 32]
+
+    trail, clean = shown(where)[:20], shown(uncovered(where))[:20]
+    assert trail.max() > 0.5
+    assert clean.max() < 0.1
+    assert shown(uncovered(where))[30:34].min() > 0.9, "the thing itself stays"
+
+
+def test_where_all_moves_alike_or_by_parallax_nothing_was_hidden():
+    flow = torch.zeros(1, 2, 8, 8)
+    flow[:, 0] = torch.linspace(0.3, 0.9, 8)[:, None]
+    where = places(flow, (64, 64), 8.0)
+    assert torch.equal(uncovered(where), where)

@@ -65,7 +65,8 @@ class Canvas:
         moved = F.grid_sample(known, where, padding_mode="border", align_corners=False)
         place = moved[:, :2].permute(0, 2, 3, 1)
         used = (moved[:, 2] > 0.99) & (where.abs() < 1).all(-1)  # all four that it is mixed of, and in view
-        pixels = F.grid_sample(newest, where, mode="bicubic", padding_mode="border", align_corners=False)
+        how = "bilinear" if coming is None else "bicubic"  # worlds that paint a good deal have learnt from the former
+        pixels = F.grid_sample(newest, where, mode=how, padding_mode="border", align_corners=False)
         if coming is not None:
             w = newest.shape[-1]
             for side, sign in ((0, -1), (1, 1)):

@@ -16,7 +16,7 @@ from inhabit.worldmodel.memory.canvas import Canvas
 from inhabit.worldmodel.memory.recall import Recall, turned
 from inhabit.worldmodel.memory.vistas import Sides, Vistas
 from inhabit.worldmodel.omni.autoencoder import Autoencoder, to_float, to_pixels
-from inhabit.worldmodel.omni.motion import Motion, carry, places
+from inhabit.worldmodel.omni.motion import Motion, carry, places, uncovered
 from inhabit.worldmodel.state import State
 
 MOST_OUTSIDE = 0.25
@@ -32,10 +32,10 @@ ALL_REMEMBERED = 0.95
 """A side of which at least this share was in it needs no vista."""
 
 TURNING_RAD = math.radians(0.5)
-"""Who turns by less in a frame stands still."""
+"""Who turns or nods by less in a frame stands still."""
 
 LEAD_RAD = math.radians(20)
-"""Who turns looks for pictures of what lies so much further."""
+"""Who does looks for pictures of what lies so much further."""
 
 Dress = Callable[[Tensor, Tensor], Tensor]
 """Changes pictures into what the words of sessions want."""
@@ -158,6 +158,7 @@ class Foresight:
             flow, travel = self._motion(state.latents, state.before, actions)
             cell = shown.shape[-1] // state.latents.shape[-1]
             where = places(flow, (shown.shape[-2], shown.shape[-1]), cell)
+            where = where if self._vistas is None else uncovered(where)  # others paint it
             outside = (where.abs() >= 1).any(-1)
             entering, coming = _mostly(outside, cell), None
             if vistas := self.vistas(state.latents.shape[-2]):
@@ -180,8 +181,8 @@ class Foresight:
         album, pose = state.album, poses.after(state.pose, travel)
         ahead = pose
         if entering is not None:  # what comes into view shall be remembered, what is in view is there
-            turning = travel[:, 3] * (travel[:, 3].abs() > TURNING_RAD)
-            ahead = pose.index_add(1, torch.tensor([3], device=self._device), LEAD_RAD * turning.sign()[:, None])
+            turning = travel[:, 3:] * (travel[:, 3:].abs() > TURNING_RAD)
+            ahead = torch.cat([pose[:, :3], pose[:, 3:] + LEAD_RAD * turning.sign()], 1)
         place, helps = look_up(album.pose, album.frame, ahead, now, self._recall.unit)
         session = torch.arange(len(state), device=self._device)
         pixels, seen = to_float(album.pixels[session, place]), album.pose[session, place]

@@ -18,6 +18,18 @@ from inhabit.worldmodel.memory.pose import POSE
 from inhabit.worldmodel.omni.autoencoder import Autoencoder
 from inhabit.worldmodel.omni.autoencoder import Block as ConvBlock
 
+UNCOVERED_PX = 0.75
+"""What moves by less hides and uncovers nothing."""
+
+HELD_STILL = 0.25
+"""What moves by less than this share of what is beside it stays in the view."""
+
+RIM = 0.8
+"""What moves by less than this share of what is beside it may be the rim of such a thing."""
+
+REACH = 3
+"""So many shifts away from its rim it must be found."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MotionConfig:
@@ -123,6 +135,32 @@ def places(flow: Tensor, size: tuple[int, int], cell: float) -> Tensor:
     y = (torch.arange(h, device=flow.device)[:, None] + 0.5 + flow[:, 1]) * (2 / h) - 1
     x = (torch.arange(w, device=flow.device) + 0.5 + flow[:, 0]) * (2 / w) - 1
     return torch.stack([x, y], -1)
+
+
+def uncovered(where: Tensor) -> Tensor:
+    """The same places, but what something that stays in the view has hidden until now comes from beside it.
+
+    Behind a ball in one's hand the world moves on. What comes out behind it was never seen, and the place that it would
+    come from shows the ball: moved from there, it would leave a trail.
+
+    Args:
+        where: (b, h, w, 2) as places() tells it.
+    """
+    h, w = where.shape[1:3]
+    y = (torch.arange(h, device=where.device) + 0.5) * (2 / h) - 1
+    x = (torch.arange(w, device=where.device) + 0.5) * (2 / w) - 1
+    here = torch.stack([x.expand(h, w), y[:, None].expand(h, w)], -1)
+    shift = where - here
+    half = shift.new_tensor([w / 2, h / 2])
+    length = (shift * half).norm(dim=-1)
+    slower = []
+    for reach in range(1, REACH + 1):  # towards the object, whose rim is not sharp in a flow
+        at = here + reach * shift
+        there = F.grid_sample(shift.permute(0, 3, 1, 2), at, padding_mode="border", align_corners=False)
+        slower.append((there.permute(0, 2, 3, 1) * half).norm(dim=-1) / length.clamp(min=UNCOVERED_PX))
+    inside = (where.abs() < 1).all(-1)
+    hidden = inside & (length > UNCOVERED_PX) & (slower[0] < RIM) & (torch.stack(slower).amin(0) < HELD_STILL)
+    return torch.where(hidden[..., None], here - shift, where)
 
 
 def carry(
