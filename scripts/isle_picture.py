@@ -16,9 +16,9 @@ from inhabit.worldmodel.evaluate.sheets import contact_sheet
 from inhabit.worldmodel.neural_world import NeuralWorld
 
 SCENES = (
-    (0, "make it a snowy night", "noon, in neon"),
-    (11, "a thunderstorm on lava", "it is snowing, drawn like a sketch"),
-    (22, "fog", "a clear day, grass, plain"),
+    (3, "make it night", "a clear day at noon"),
+    (8, "make it night", "a clear day at noon"),
+    (28, "make it night", "a clear day at noon"),
 )
 """A start, and what is said in it."""
 
