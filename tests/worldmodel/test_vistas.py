@@ -69,7 +69,13 @@ def walk(vistas: Vistas, codec: Stripes, view: list[float], steps: int, pixels: 
     sides, wanted, dice = vistas.begin(1, CELL, torch.device("cpu")), torch.ones(1, 2).bool(), torch.ones(1, 2)
     for _ in range(steps):
         coming = vistas.go_on(
-            sides, shown, turn(pixels), wanted, dice, lambda latents, whose: to_bytes(codec.decode(latents))
+            sides,
+            shown,
+            turn(pixels),
+            canvas.rows(),
+            wanted,
+            dice,
+            lambda latents, whose: to_bytes(codec.decode(latents)),
         )
         canvas, shown = canvas.renewed(coming.fresh, to_bytes(shown), coming.begun).move(turn(pixels), shown, coming)
         sides = coming.sides
@@ -100,10 +106,10 @@ def test_the_left_side_is_its_mirror(vistas, codec):
 def test_what_has_come_into_view_is_not_worn_off_by_moving(vistas, codec):
     fine = torch.randint(0, 256, (1, 2, *SIZE, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     sides = Sides(pixels=fine, taken=torch.tensor([[NOTHING, 0.0]]))
-    shown, dice = torch.zeros(1, 3, *SIZE), torch.ones(1, 2)
+    shown, dice, wanted = torch.zeros(1, 3, *SIZE), torch.ones(1, 2), torch.ones(1, 2).bool()
     canvas = Canvas.of(to_bytes(shown))
     for _ in range(16):
-        coming = vistas.go_on(sides, shown, turn(0.5), torch.ones(1, 2).bool(), dice, lambda latents, whose: latents)
+        coming = vistas.go_on(sides, shown, turn(0.5), canvas.rows(), wanted, dice, lambda latents, whose: latents)
         assert not coming.fresh.any()
         canvas, shown = canvas.move(turn(0.5), shown, coming)
         sides = coming.sides
@@ -119,12 +125,24 @@ def test_a_side_that_leaves_the_view_is_forgotten(vistas, codec):
             sides,
             shown,
             turn(pixels),
+            torch.zeros(1, 2),
             torch.tensor([[False, True]]),
             torch.ones(1, 2),
             lambda latents, whose: to_bytes(codec.decode(latents)),
         )
         assert float(coming.sides.taken[0, 1]) == taken
         assert not coming.there.any()
+
+
+def test_a_picture_that_lies_too_high_gives_way_to_another(vistas, codec):
+    shown, dice, wanted = codec.decode(shades(FLAT)[None]), torch.ones(1, 2), torch.ones(1, 2).bool()
+    sides = Sides(pixels=vistas.begin(1, CELL, torch.device("cpu")).pixels, taken=torch.tensor([[NOTHING, 30.0]]))
+    for rows, fresh in ((1.0, False), (4.0, True)):
+        nodded = torch.full((1, 2), rows)
+        coming = vistas.go_on(
+            sides, shown, turn(3.0), nodded, wanted, dice, lambda latents, whose: to_bytes(codec.decode(latents))
+        )
+        assert bool(coming.fresh.any()) == fresh
 
 
 def test_chance_chooses_among_those_that_fit_alike(codec):
@@ -139,6 +157,7 @@ def test_chance_chooses_among_those_that_fit_alike(codec):
             begun,
             shown,
             turn(3.0),
+            torch.zeros(1, 2),
             torch.ones(1, 2).bool(),
             dice,
             lambda latents, whose: to_bytes(codec.decode(latents)),

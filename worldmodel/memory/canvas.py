@@ -107,6 +107,13 @@ class Canvas:
         others = F.interpolate(cells[:, None].float(), size=self.used.shape[1:], mode="nearest")[:, 0].bool()
         return replace(self, used=self.used & ~others)
 
+    def rows(self) -> Tensor:
+        """How far up or down the newest frame's left and right edge have moved since it began, (b, 2) pixels."""
+        h = self.place.shape[1]
+        level = (torch.arange(h, device=self.place.device) + 0.5) * (2 / max(1, h)) - 1
+        off = torch.stack([self.place[:, :, 0, 1], self.place[:, :, -1, 1]], 1) - level
+        return off.median(2).values * (h / 2)
+
     def renewed(self, sessions: Tensor, newest: Tensor, taken: Tensor) -> Canvas:
         """The canvas with the newest frames, (b, h, w, 3) uint8, where sessions, (b,) bool, shall begin anew.
 

@@ -167,7 +167,7 @@ class Foresight:
                     return self.seen(dress(latents, whose))
 
                 sides = Sides(pixels=state.beyond, taken=state.taken)
-                coming = vistas.go_on(sides, shown, where, self._unknown(state), dice, opened)
+                coming = vistas.go_on(sides, shown, where, canvas.rows(), self._unknown(state), dice, opened)
                 sides, canvas = coming.sides, canvas.renewed(coming.fresh, state.pixels, coming.begun)
                 found = entering & ~_mostly(outside & ~coming.there.any(1), cell)
                 entering = entering & ~found

@@ -35,6 +35,9 @@ ALIKE = 4
 WORSE = 1.5
 """Pictures that fit so many times worse than the best one are not."""
 
+TOO_FAR = 0.06
+"""A picture beside which the view has moved up or down by this share of its height gives way to another."""
+
 SHADE = 0.3
 """Colours of a picture are moved by this much at most, of -1 to 1, to meet those of the view."""
 
@@ -135,6 +138,7 @@ class Vistas(nn.Module):
         sides: Sides,
         view: Tensor,
         where: Tensor,
+        rows: Tensor,
         wanted: Tensor,
         dice: Tensor,
         open_picture: Callable[[Tensor, Tensor], Tensor],
@@ -145,6 +149,7 @@ class Vistas(nn.Module):
             sides: of the newest frames.
             view: (b, 3, h, w) in [-1, 1], the newest frames.
             where: (b, h, w, 2) the place in them that each pixel of the next ones comes from; see motion.places().
+            rows: (b, 2) how far up or down they have moved at each side since a picture began there; see Canvas.rows().
             wanted: (b, 2) bool: at which sides a picture shall go on.
             dice: (b, 2) in (0, 1].
             open_picture: the pixels, (k, h, w, 3) uint8, of latents, (k, c, h, w), for sessions, (k,) int64.
@@ -154,7 +159,8 @@ class Vistas(nn.Module):
         columns = torch.stack([w - 1 - column, column], 1)  # (b, 2, h, w), counted towards each side
         entering = torch.stack([columns[:, 0, :, 0], columns[:, 1, :, -1]], 1).median(2).values - (w - 1)
         comes = (entering > STILL_PX) & wanted
-        short = comes & ((sides.taken == NOTHING) | (sides.taken + entering > wide))
+        elsewhere = rows.abs() > TOO_FAR * view.shape[-2]
+        short = comes & ((sides.taken == NOTHING) | (sides.taken + entering > wide) | elsewhere)
         if bool(short.any()):
             sides = self._find(sides, view, short, dice, open_picture)
         there = comes & (sides.taken != NOTHING)
