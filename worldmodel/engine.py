@@ -43,7 +43,6 @@ STEPS = (1, 2, 4)
 ENDING_WEIGHT = 10.0
 """How much more a frame that ends an episode weighs in training; taken back when endings are drawn."""
 
-
 NEWS = 1e-3
 """Gists nearer than this say the same."""
 

@@ -27,6 +27,9 @@ from inhabit.worldmodel.omni.edit import Edit, EditConfig
 from inhabit.worldmodel.omni.motion import Motion
 from inhabit.worldmodel.omni.sound import SoundCodec
 
+PARTS = ("motion", "recall", "sound", "edit", "vistas")
+"""What not every world has."""
+
 STORED = torch.float16
 """Weights are averages of many steps: half precision keeps what matters of them, and a pack small."""
 
@@ -95,7 +98,7 @@ class Pack:
     @property
     def parts(self) -> dict[str, nn.Module | None]:
         """What not every world has, by the name of its file."""
-        return {name: getattr(self, name) for name in ("motion", "recall", "sound", "edit", "vistas")}
+        return {name: getattr(self, name) for name in PARTS}
 
     @cached_property
     def weights_hash(self) -> str:

@@ -20,6 +20,7 @@ from inhabit.worldmodel.omni.dynamics import Dynamics
 from inhabit.worldmodel.omni.edit import Edit
 from inhabit.worldmodel.omni.motion import Motion
 from inhabit.worldmodel.omni.sound import SoundCodec
+from inhabit.worldmodel.pack import PARTS
 from inhabit.worldmodel.train.autoencoder import reconstruct
 from inhabit.worldmodel.train.footage import Footage
 
@@ -48,8 +49,8 @@ class Material:
 
     def engine(self, dynamics: Dynamics, device: torch.device) -> Engine:
         """What plays it."""
-        parts = {"motion": self.motion, "recall": self.recall, "sound": self.sound, "edit": self.edit}
-        return Engine(self.autoencoder, dynamics, device, **parts, vistas=self.vistas)
+        parts = {name: getattr(self, name) for name in PARTS}
+        return Engine(self.autoencoder, dynamics, device, **parts)
 
 
 def check_codec(

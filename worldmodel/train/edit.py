@@ -201,9 +201,9 @@ def train_edit(
     critic = LatentCritic(network.config.latent_channels, network.config.grid)
     criticism = Criticism(critic, device, rate=config.critic_rate)
 
-    def paint(task: Task, tokens: Tokens, *, known: Tensor) -> Tensor:
+    def paint(task: Task, tokens: Tokens) -> Tensor:
         with precision(device):
-            return network(task.seen, tokens, known, torch.randn_like(task.seen))
+            return network(task.seen, tokens, task.known, torch.randn_like(task.seen))
 
     def lesson() -> Tensor:
         task = pairs.draw(config.batch, config)
@@ -212,10 +212,10 @@ def train_edit(
         tokens = Tokens(triples=pairs.prompts.triples[task.prompt], filled=pairs.prompts.filled[task.prompt])
         if task.nearer.any():
             with torch.no_grad():
-                first = paint(task, tokens, known=task.known)
+                first = paint(task, tokens)
             seen = torch.where(task.nearer[:, None], first, task.seen)
             task = replace(task, seen=seen, known=task.known | task.nearer)
-        made = paint(task, tokens, known=task.known)
+        made = paint(task, tokens)
         weight = 1 + config.object_gain * task.care
         off = ((made - task.right).square().mean(1) + config.tolerance**2).sqrt() - config.tolerance
         loss = (off * weight).sum() / weight.sum()
