@@ -18,7 +18,7 @@ from inhabit.bridge.errors import WorldError
 from inhabit.bridge.world import check_world
 from inhabit.worldmodel.recordings import read_meta, read_shards
 from inhabit.worldmodel.train.footage import load_footage
-from inhabit.worldmodel.worlds.doom import DoomWorld, scenarios, shrink
+from inhabit.worldmodel.worlds.doom import DoomConfig, DoomWorld, scenarios, shrink
 from inhabit.worldmodel.worlds.doom_policies import DoomPlayer, Sight
 from inhabit.worldmodel.worlds.record import RecordConfig, record
 
@@ -65,6 +65,26 @@ def test_players_are_seeded_and_a_fifth_random():
     odd = (both[:, 0] > 0) & (both[:, 1] > 0)  # left and right at once is a thing that only chance does
     assert odd.mean() > 0.01
     assert (both.sum(0) > 0).all()
+
+
+def test_players_who_walk_turn_from_walls_to_where_the_view_is_open():
+    buttons = ("TURN_LEFT", "TURN_RIGHT", "MOVE_FORWARD")
+    wall, door = np.array([2.0] * 16), np.array([2.0] * 5 + [60.0] * 6 + [2.0] * 5)
+    walked = {}
+    for name, ways in (("wall", wall), ("door", door)):
+        players = [DoomPlayer(buttons, 128, seed) for seed in range(20)]
+        sight = Sight(boxes=(), stuck=False, ways=tuple(ways))
+        walked[name] = np.mean([player.action(sight)[2] for player in players for _ in range(200)])
+    assert walked["wall"] < 0.35 < walked["door"]
+
+
+def test_how_far_a_view_reaches_is_told_by_direction():
+    world = DoomWorld("my_way_home", DoomConfig(sound=False, depth=True))
+    world.reset(seed=0)
+    ways = world.ways()
+    world.close()
+    assert len(ways) == 16
+    assert 0 < min(ways) < max(ways) <= 255
 
 
 def test_recording_holds_what_was_played(tmp_path):

@@ -19,6 +19,8 @@ from inhabit.worldmodel.recordings import Box
 
 TICS_HZ = 35.0
 VARIABLES = ("HEALTH", "AMMO2", "POSITION_X", "POSITION_Y", "ANGLE", "KILLCOUNT")
+WAYS = 16
+"""Directions in which DoomWorld.ways() looks."""
 LICENCE = "Frames of Freedoom assets (BSD-3-Clause) rendered by ViZDoom (MIT)"
 
 # how a person reaches each of Doom's buttons
@@ -58,6 +60,9 @@ class DoomConfig:
 
     labels: bool = True
     """Whether the objects in view are found (for recordings)."""
+
+    depth: bool = False
+    """Whether DoomWorld.ways() is to be known (for players that walk)."""
 
 
 def tics_of(rate_hz: float) -> int:
@@ -156,6 +161,16 @@ class DoomWorld:
             if label.object_name != "DoomPlayer"
         ]
 
+    def ways(self) -> tuple[float, ...]:
+        """How far the view reaches, from left to right at eye level, in units of ViZDoom's depth buffer (0 to 255);
+        nothing without `config.depth`."""
+        if self._state is None or self._state.depth_buffer is None:
+            return ()
+        depth = self._state.depth_buffer
+        middle, reach = depth.shape[0] // 2, depth.shape[0] // 24
+        nearest = depth[middle - reach : middle + reach].min(0)
+        return tuple(float(part.mean()) for part in np.array_split(nearest, WAYS))
+
     def variables(self) -> tuple[float, ...]:
         """VARIABLES now: health, ammunition, position (map units), angle (degrees), kills."""
         import vizdoom
@@ -215,6 +230,7 @@ def _start_game(scenario: str, config: DoomConfig, settings: Path) -> tuple[Any,
     game.set_screen_format(vzd.ScreenFormat.RGB24)
     game.set_render_hud(False)
     game.set_labels_buffer_enabled(config.labels)
+    game.set_depth_buffer_enabled(config.depth)
     game.set_available_game_variables([getattr(vzd.GameVariable, name) for name in VARIABLES])
     if config.sound:
         game.set_audio_buffer_enabled(True)

@@ -21,6 +21,12 @@ RANDOM_SHARE = 0.3
 SEGMENT_FRAMES = (15, 70)
 BURST_FRAMES = (1, 8)
 
+NEAR = 5.0
+"""A wall nearer than this, in units of ViZDoom's depth buffer, is turned away from."""
+
+FAR = (9.0, 30.0)
+"""As far as a view must reach before one walks that way: a wall of the room at least, through a door at best."""
+
 Held = frozenset[str]
 Choose = Callable[[Sequence[Box]], Held]
 
@@ -32,6 +38,9 @@ class Sight:
     boxes: Sequence[Box]
     stuck: bool
     """Whether the last frame's movement led nowhere."""
+
+    ways: Sequence[float] = ()
+    """How far the view reaches from left to right, in units of ViZDoom's depth buffer; nothing where it is not known."""
 
 
 class DoomPlayer:
@@ -46,6 +55,7 @@ class DoomPlayer:
         self._held: Held = frozenset()
         self._hold = 0
         self._way = "LEFT"
+        self._far = FAR[0]
 
     def action(self, sight: Sight) -> np.ndarray:
         """The next action, (buttons,) float32 of 0 and 1."""
@@ -98,10 +108,17 @@ class DoomPlayer:
         return self._held
 
     def _roam(self, sight: Sight) -> Held:
-        if sight.stuck and self._hold <= 0:
-            self._hold = int(self._rng.integers(5, 18))
-            self._way = "LEFT" if self._rng.random() < 0.5 else "RIGHT"
+        ways = np.array(sight.ways)
+        third = len(ways) // 3
+        ahead = float(ways[third:-third].min()) if third else np.inf
+        if (sight.stuck or ahead < NEAR) and self._hold <= 0:
+            self._hold = int(self._rng.integers(8, 40))
+            self._far = self._rng.uniform(*FAR)
+            right = float(ways[-third:].max() > ways[:third].max()) if third else 0.5
+            self._way = "RIGHT" if self._rng.random() < 0.2 + 0.6 * right else "LEFT"
         self._hold -= 1
+        if self._hold > 0 and ahead >= self._far and np.isfinite(ahead):
+            self._hold = 0
         if self._hold > 0:
             return frozenset({f"TURN_{self._way}"})
         veer = {f"TURN_{self._way}"} if self._rng.random() < 0.12 else set()

@@ -96,9 +96,8 @@ class _DoomGame:
         from inhabit.worldmodel.worlds import doom
 
         tics = doom.DoomConfig().tics if config.tics is None else config.tics
-        self._doom = doom.DoomWorld(
-            scenario, doom.DoomConfig(width=config.width, height=config.height, tics=tics, sound=config.sound)
-        )
+        size = {"width": config.width, "height": config.height}
+        self._doom = doom.DoomWorld(scenario, doom.DoomConfig(**size, tics=tics, sound=config.sound, depth=True))
         self.world: World = self._doom
         self.variables = doom.VARIABLES
         self._limited = True
@@ -117,7 +116,7 @@ class _DoomGame:
         place = (self._value("POSITION_X"), self._value("POSITION_Y"))
         stuck = np.hypot(place[0] - self._place[0], place[1] - self._place[1]) < 1.0
         self._place = place
-        return self._player.action(Sight(boxes=self._doom.objects(), stuck=bool(stuck)))
+        return self._player.action(Sight(boxes=self._doom.objects(), stuck=bool(stuck), ways=self._doom.ways()))
 
     def objects(self) -> Sequence[Box]:
         return self._doom.objects()
