@@ -13,7 +13,6 @@ from functools import partial
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from inhabit.bridge.errors import WorldError
@@ -28,6 +27,7 @@ from inhabit.worldmodel.omni.autoencoder import Autoencoder, to_float, to_pixels
 from inhabit.worldmodel.omni.block import CONTEXT_LEVEL, K_MAX, Block, Prediction, earlier_frames
 from inhabit.worldmodel.omni.dynamics import Dynamics
 from inhabit.worldmodel.omni.edit import Edit
+from inhabit.worldmodel.omni.foley import Foley
 from inhabit.worldmodel.omni.motion import Motion
 from inhabit.worldmodel.omni.sound import SEEN, SoundCodec
 from inhabit.worldmodel.omni.text import tokenise, words_of
@@ -35,6 +35,7 @@ from inhabit.worldmodel.omni.transformer import Past, Words
 from inhabit.worldmodel.pack import Pack
 from inhabit.worldmodel.response.draws import Draws
 from inhabit.worldmodel.response.edits import Edits
+from inhabit.worldmodel.response.sounds import Sounds
 from inhabit.worldmodel.state import State
 
 STEPS = (1, 2, 4)
@@ -71,17 +72,20 @@ class Engine:
         motion: Motion | None = None,
         recall: Recall | None = None,
         sound: SoundCodec | None = None,
+        foley: Foley | None = None,
         edit: Edit | None = None,
         vistas: Vistas | None = None,
     ):
         self.device = torch.device(device)
         self.sound = sound.to(self.device).eval().requires_grad_(False) if sound else None
+        self.foley = foley.to(self.device).eval().requires_grad_(False) if foley else None
         self.recall = recall.to(self.device).eval().requires_grad_(False) if recall else None
         self.motion = motion.to(self.device).eval().requires_grad_(False) if motion else None
         self.edit = edit.to(self.device).eval().requires_grad_(False) if edit else None
         self.autoencoder = autoencoder.to(self.device).eval().requires_grad_(False)
         self.dynamics = dynamics.to(self.device).eval().requires_grad_(False)
         self._draws = Draws(dynamics.config)
+        self._sounds = Sounds(dynamics.config.sound, self.sound, self.foley, self._draws, self.device)
         self._foresight = Foresight(
             self.autoencoder,
             self.motion,
@@ -137,7 +141,7 @@ class Engine:
         b, t = latents.shape[:2]
         config = self.dynamics.config
         tokens = config.other_tokens + latents.shape[-1] * latents.shape[-2] // config.patch**2
-        heard = self._heard(sound, b, t)
+        heard = self._sounds.heard(sound, b, t)
         ring = Ring.empty(config.transformer, b, tokens, self.device)
         zeros = torch.zeros_like(latents[:, :1])
         prompts = [""] * b if prompts is None else prompts
@@ -179,7 +183,7 @@ class Engine:
             key=key,
             **said,
             strength=strengths,
-            sound=F.pad(heard, (0, 0, max(0, SEEN - t), 0))[:, -SEEN:],
+            **self._sounds.begin(heard, actions, said["cue"]),
         )
         return state if self.edit is None or held is None else self.say(state, prompts)
 
@@ -219,7 +223,9 @@ class Engine:
                 said=torch.zeros(b, text, dtype=torch.bool),
                 asked=torch.zeros(b, text, self.edit.config.coarse_width) if self.edit else torch.zeros(b, 0, gist),
                 strength=torch.zeros(b),
-                sound=torch.zeros(b, SEEN, config.sound.latent if config.sound else 0),
+                cue=torch.zeros(b, self._sounds.cue),
+                sound=torch.zeros(b, SEEN, self._sounds.latent),
+                counted=torch.zeros(b, self._sounds.memory),
             )
 
     @torch.inference_mode()
@@ -287,7 +293,6 @@ class Engine:
                 **self._told(_said(state), state.strength, 1),
             )
             prediction = self._predict(block, ring.past(now), hint, entered, pays=pays)
-        heard = state.sound if prediction.sound is None else torch.cat([state.sound[:, 1:], prediction.sound], 1)
         latents = prediction.clean[:, -1]
         pixels = self._foresight.seen(latents)
         after = replace(
@@ -305,7 +310,7 @@ class Engine:
             album=self._foresight.remember(state.album, pixels, hint.pose, now),
             actions=actions,
             frame=now,
-            sound=heard,
+            **self._sounds.following(state, action, now, prediction.sound),
         )
         return after, self._outcome(after, prediction, ending)
 
@@ -337,8 +342,7 @@ class Engine:
         """
         last = torch.stack([self.autoencoder.decode(state.before), self.autoencoder.decode(state.latents)], 1)
         latents = self.autoencoder.encode(last.flatten(0, 1).clamp(-1, 1)).unflatten(0, last.shape[:2])
-        heard = state.sound[:, -2:] if state.sound.shape[-1] else None
-        anew = self.begin(latents, state.actions[:, -2:], state.key, sound=heard)
+        anew = self.begin(latents, state.actions[:, -2:], state.key, sound=state.sound[:, -2:])
         # frames are numbered on: noise must not repeat, and the album must know what is old
         ring = anew.ring.later(state.frame - 1)
         seen = {name: getattr(anew, name) for name in ("pixels", "canvas", "earlier", "beyond", "taken")}
@@ -352,10 +356,7 @@ class Engine:
     @torch.inference_mode()
     def hear(self, state: State) -> Tensor:
         """The newest frames' sound. Shape (b, samples, channels) int16, on the engine's device; none when silent."""
-        if self.sound is None:
-            return torch.zeros(len(state), 0, 2, dtype=torch.int16, device=self.device)
-        samples = self.sound.decode_newest(state.sound)
-        return (samples * 32767).round().clamp(-32768, 32767).to(torch.int16)
+        return self._sounds.hear(state)
 
     def _first_pass(
         self,
@@ -425,23 +426,18 @@ class Engine:
         newest = torch.cat([state.before[:, None], state.earlier], 1)
         return torch.stack([newest[:, 1:], newest[:, :-1]], 1)[:, -frames:].flatten(2, 3)
 
-    def _heard(self, sound: Tensor | None, b: int, t: int) -> Tensor:
-        """What sessions begin with. Shape (b, t, latent), silence unless there is something better."""
-        config = self.dynamics.config.sound
-        if config is None:
-            return torch.zeros(b, t, 0, device=self.device)
-        return torch.zeros(b, t, config.latent, device=self.device) if sound is None else sound.to(self.device).float()
-
     def _read(self, prompts: Sequence[str]) -> dict[str, Tensor]:
         """What a state holds of b prompts, by name."""
-        config = self.dynamics.config
+        config, cue = self.dynamics.config, self._sounds.read(prompts)
         if config.text is None:
             nothing = torch.zeros(len(prompts), 0, device=self.device)
-            return {"words": nothing, "gist": nothing, "said": nothing.bool(), "asked": nothing[:, None][:, :0]}
+            none = nothing[:, None][:, :0]
+            return {"words": nothing, "gist": nothing, "said": nothing.bool(), "asked": none, "cue": cue}
         tokens = tokenise(prompts, config.text).to(self.device)
         words, gist = self.dynamics.read(tokens)
         asked = gist[:, None][:, :0] if self.edit is None else self.edit.read(tokens)
-        return {"words": words.permute(2, 0, 1, 3, 4, 5), "gist": gist, "said": tokens.filled, "asked": asked}
+        words = words.permute(2, 0, 1, 3, 4, 5)
+        return {"words": words, "gist": gist, "said": tokens.filled, "asked": asked, "cue": cue}
 
     def _told(self, said: dict[str, Tensor], strength: Tensor, frames: int) -> dict[str, Any]:
         """What a block of so many frames is told, in a state's words; nothing in a world without."""

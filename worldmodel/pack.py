@@ -24,10 +24,11 @@ from inhabit.worldmodel.omni.autoencoder import Autoencoder, AutoencoderConfig
 from inhabit.worldmodel.omni.block import DynamicsConfig
 from inhabit.worldmodel.omni.dynamics import Dynamics
 from inhabit.worldmodel.omni.edit import Edit, EditConfig
+from inhabit.worldmodel.omni.foley import Foley, FoleyConfig
 from inhabit.worldmodel.omni.motion import Motion
 from inhabit.worldmodel.omni.sound import SoundCodec
 
-PARTS = ("motion", "recall", "sound", "edit", "vistas")
+PARTS = ("motion", "recall", "sound", "foley", "edit", "vistas")
 """What not every world has."""
 
 STORED = torch.float16
@@ -44,6 +45,8 @@ class WorldFile(msgspec.Struct, frozen=True, kw_only=True):
     dynamics: DynamicsConfig
     edit: EditConfig | None = None
     """What carries words out on a picture; None for a world that does not listen, or paints what they say by itself."""
+    foley: FoleyConfig | None = None
+    """What makes the sound; None for a silent world, or one whose dynamics guesses it."""
     vistas: VistasConfig | None = None
     """What comes into view at the sides; None for a world that paints it."""
     vocabulary: tuple[str, ...] = ()
@@ -92,6 +95,7 @@ class Pack:
     motion: Motion | None = None
     recall: Recall | None = None
     sound: SoundCodec | None = None
+    foley: Foley | None = None
     edit: Edit | None = None
     vistas: Vistas | None = None
 
@@ -120,34 +124,19 @@ def load_pack(folder: Path) -> Pack:
     autoencoder, dynamics = Autoencoder(file.autoencoder), Dynamics(file.dynamics)
     fill(autoencoder, folder / "autoencoder.safetensors")
     fill(dynamics, folder / "dynamics.safetensors")
-    motion = recall = sound = edit = vistas = None
-    if file.dynamics.motion:
-        motion = Motion(file.dynamics.motion)
-        fill(motion, folder / "motion.safetensors")
-    if file.dynamics.recall:
-        recall = Recall(file.dynamics.recall)
-        fill(recall, folder / "recall.safetensors")
-    if file.dynamics.sound:
-        sound = SoundCodec(file.dynamics.sound)
-        fill(sound, folder / "sound.safetensors")
-    if file.edit:
-        edit = Edit(file.edit)
-        fill(edit, folder / "edit.safetensors")
-    if file.vistas:
-        vistas = Vistas(file.vistas)
-        fill(vistas, folder / "vistas.safetensors")
+    parts = {
+        "motion": file.dynamics.motion and Motion(file.dynamics.motion),
+        "recall": file.dynamics.recall and Recall(file.dynamics.recall),
+        "sound": file.dynamics.sound and SoundCodec(file.dynamics.sound),
+        "foley": file.foley and Foley(file.foley),
+        "edit": file.edit and Edit(file.edit),
+        "vistas": file.vistas and Vistas(file.vistas),
+    }
+    for name, network in parts.items():
+        if network is not None:
+            fill(network, folder / f"{name}.safetensors")
     starts = _load_starts(file, folder)
-    return Pack(
-        file=file,
-        autoencoder=autoencoder,
-        dynamics=dynamics,
-        starts=starts,
-        motion=motion,
-        recall=recall,
-        sound=sound,
-        edit=edit,
-        vistas=vistas,
-    )
+    return Pack(file=file, autoencoder=autoencoder, dynamics=dynamics, starts=starts, **parts)
 
 
 def _load_starts(file: WorldFile, folder: Path) -> Starts:

@@ -56,8 +56,12 @@ class State:
     """(b, tokens) bool: which of those tokens hold a word."""
     asked: Tensor
     """(b, tokens, d) each prompt as the edit reads it; nothing in a world without."""
+    cue: Tensor
+    """(b, d) each prompt as the sound follows it; nothing where the dynamics makes the sound."""
     sound: Tensor
     """(b, SEEN, latent) sound latents of the newest frames, the newest last; none in a silent world."""
+    counted: Tensor
+    """(b, d) what foley remembers of what was done and heard; nothing where the dynamics makes the sound."""
     strength: Tensor
     """(b,) float32: how much further than by itself the picture follows its prompt, 0 as it is."""
 
@@ -103,6 +107,7 @@ class State:
         """Raises KeyError for what is missing; what came later than a state has nothing in it."""
         sides = {"beyond": named["pixels"][:, None][:, :0], "taken": named["strength"][:, None][:, :0]}
         sides["canvas.edge"] = torch.zeros(len(named["frame"]), 2, device=named["frame"].device)
+        sides |= dict.fromkeys(("cue", "counted"), named["strength"][:, None][:, :0])
         named = {"earlier": named["before"][:, None][:, :0], "asked": named["gist"][:, None][:, :0], **sides, **named}
         ring = Ring(**{f.name: named[f"ring.{f.name}"] for f in fields(Ring)})
         album = Album(**{f.name: named[f"album.{f.name}"] for f in fields(Album)})

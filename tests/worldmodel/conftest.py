@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -59,6 +60,36 @@ def small_pack():
     file = WorldFile(info=info, source="test", autoencoder=codec, dynamics=dynamics)
     starts = Starts(latents=torch.randn(4, 5, 8, 4, 4).half(), actions=torch.zeros(4, 5, 3))
     return Pack(file=file, autoencoder=networks[0], dynamics=networks[1], motion=networks[2], starts=starts)
+
+
+@pytest.fixture(scope="session")
+def codec():
+    """A small sound codec."""
+    from inhabit.worldmodel.omni.sound import SoundCodec, SoundConfig
+
+    torch.manual_seed(0)
+    return SoundCodec(SoundConfig(hop=32, latent=6, bands=12, width=24)).eval().requires_grad_(False)
+
+
+@pytest.fixture(scope="session")
+def sounding_pack(small_pack, codec):
+    """The same world with sound."""
+    from inhabit.worldmodel.omni.dynamics import Dynamics
+
+    torch.manual_seed(4)
+    config = replace(small_pack.file.dynamics, sound=codec.config)
+    dynamics = Dynamics(config)
+    for weight in dynamics.parameters():
+        if weight.ndim > 1:
+            torch.nn.init.normal_(weight, std=0.1 if weight.ndim == 2 else 0.02)
+    old = small_pack.file
+    info = type(old.info)(
+        name="sounding", width=64, height=64, rate_hz=20.0, actions=old.info.actions, steps=(1, 2, 4),
+        sound_rate_hz=codec.config.samples * 20, sound_channels=2,
+    )  # fmt: skip
+    file = type(old)(info=info, autoencoder=old.autoencoder, dynamics=config)
+    starts = replace(small_pack.starts, sound=torch.randn(4, 5, codec.config.latent).half())
+    return replace(small_pack, file=file, dynamics=dynamics, starts=starts, sound=codec)
 
 
 @pytest.fixture

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -15,7 +13,7 @@ from inhabit.worldmodel.engine import Engine
 from inhabit.worldmodel.neural_world import NeuralWorld
 from inhabit.worldmodel.omni.dynamics import Dynamics
 from inhabit.worldmodel.omni.sound import HOPS, SEEN, SoundCodec, SoundConfig, hop_for, sound_rate_hz
-from inhabit.worldmodel.pack import Pack, load_pack, save_pack
+from inhabit.worldmodel.pack import load_pack, save_pack
 from inhabit.worldmodel.recordings import Recorder
 from inhabit.worldmodel.state import State
 from inhabit.worldmodel.train.dynamics import DynamicsTrainer, DynamicsTraining
@@ -26,30 +24,7 @@ from inhabit.worldmodel.train.sound import SoundTraining, encode_track, spectral
 from inhabit.worldmodel.train.soundtrack import Soundtrack, load_soundtrack
 
 SMALL = SoundConfig(hop=32, latent=6, bands=12, width=24)
-
-
-@pytest.fixture(scope="module")
-def codec() -> SoundCodec:
-    torch.manual_seed(0)
-    return SoundCodec(SMALL).eval().requires_grad_(False)
-
-
-@pytest.fixture(scope="module")
-def sounding_pack(small_pack, codec) -> Pack:
-    torch.manual_seed(4)
-    config = replace(small_pack.file.dynamics, sound=SMALL)
-    dynamics = Dynamics(config)
-    for weight in dynamics.parameters():
-        if weight.ndim > 1:
-            torch.nn.init.normal_(weight, std=0.1 if weight.ndim == 2 else 0.02)
-    old = small_pack.file
-    info = type(old.info)(
-        name="sounding", width=64, height=64, rate_hz=20.0, actions=old.info.actions, steps=(1, 2, 4),
-        sound_rate_hz=SMALL.samples * 20, sound_channels=2,
-    )  # fmt: skip
-    file = type(old)(info=info, autoencoder=old.autoencoder, dynamics=config)
-    starts = replace(small_pack.starts, sound=torch.randn(4, 5, SMALL.latent).half())
-    return replace(small_pack, file=file, dynamics=dynamics, starts=starts, sound=codec)
+"""What the fixture `codec` is made by."""
 
 
 def test_every_frame_rate_has_whole_samples():

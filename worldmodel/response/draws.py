@@ -10,7 +10,7 @@ from inhabit.worldmodel.omni.block import CONTEXT_LEVEL, K_MAX, DynamicsConfig
 from inhabit.worldmodel.response import noise
 from inhabit.worldmodel.state import State
 
-_FRESH, _COMMITTED, _ENDING, _FRESH_SOUND, _COMMITTED_SOUND, _DICE, _VISTAS = range(7)
+_FRESH, _COMMITTED, _ENDING, _FRESH_SOUND, _COMMITTED_SOUND, _DICE, _VISTAS, _FOLEY = range(8)
 
 
 class Draws:
@@ -69,6 +69,10 @@ class Draws:
             return None
         partly = torch.lerp(self._fresh_sound(state, now), clean[:, 0], tau)
         return torch.stack([partly, state.sound[:, -1]], 1)[:, None]
+
+    def foley(self, state: State, now: Tensor) -> Tensor:
+        """What foley makes the next frame's sound from. Shape (b, latent)."""
+        return noise.normal(state.key, now, _FOLEY, tuple(state.sound.shape[2:]))
 
     def _fresh_sound(self, state: State, now: Tensor) -> Tensor:
         return noise.normal(state.key, now, _FRESH_SOUND, tuple(state.sound.shape[2:]))

@@ -18,6 +18,7 @@ from inhabit.worldmodel.memory.vistas import Vistas
 from inhabit.worldmodel.omni.autoencoder import Autoencoder
 from inhabit.worldmodel.omni.dynamics import Dynamics
 from inhabit.worldmodel.omni.edit import Edit
+from inhabit.worldmodel.omni.foley import Foley
 from inhabit.worldmodel.omni.motion import Motion
 from inhabit.worldmodel.omni.sound import SoundCodec
 from inhabit.worldmodel.pack import PARTS
@@ -43,6 +44,7 @@ class Material:
     sound: SoundCodec | None = None
     heard: Tensor | None = None
     """(n, latent) of all frames' sound."""
+    foley: Foley | None = None
     edit: Edit | None = None
     vistas: Vistas | None = None
     detector: Detector | None = None

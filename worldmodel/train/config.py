@@ -60,6 +60,10 @@ class LearnConfig:
     sound_share: float = 0.06
     """Share of the session that the sound codec gets when there is none yet; 0 learns a silent world."""
 
+    foley_share: float = 0.1
+    """Share of the session that foley gets when there is none yet, where sound was recorded: it makes the sound from
+    what is done, said and heard. 0 leaves that to the dynamics."""
+
     keep: Literal["objects", "all"] = "objects"
     """What stays what it was where painting it anew gains little: objects alone, while walls and floors are painted in
     every frame; or everything, for worlds of many patterns that painting would blur, such as isle."""

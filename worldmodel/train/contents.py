@@ -11,7 +11,7 @@ from torch import Tensor
 
 from inhabit.worldmodel.omni.dynamics import Dynamics
 from inhabit.worldmodel.omni.text import words_of
-from inhabit.worldmodel.pack import Pack, Starts, WorldFile
+from inhabit.worldmodel.pack import PARTS, Pack, Starts, WorldFile
 from inhabit.worldmodel.train.checks import CONTEXT_FRAMES, Material
 from inhabit.worldmodel.train.footage import Footage
 from inhabit.worldmodel.train.presets import Preset
@@ -45,6 +45,7 @@ def make_pack(
         source=source,
         autoencoder=preset.autoencoder,
         dynamics=preset.dynamics,
+        foley=world.foley and world.foley.config,
         edit=world.edit and world.edit.config,
         vistas=world.vistas and world.vistas.config,
         vocabulary=vocabulary_of(footage) if text else (),
@@ -57,11 +58,7 @@ def make_pack(
         autoencoder=world.autoencoder,
         dynamics=dynamics,
         starts=starts,
-        motion=world.motion,
-        recall=world.recall,
-        sound=world.sound,
-        edit=world.edit,
-        vistas=world.vistas,
+        **{name: getattr(world, name) for name in PARTS},
     )
 
 

@@ -23,6 +23,7 @@ from inhabit.worldmodel.omni.autoencoder import Autoencoder
 from inhabit.worldmodel.omni.block import ChanceConfig
 from inhabit.worldmodel.omni.dynamics import Dynamics
 from inhabit.worldmodel.omni.edit import Edit, EditConfig
+from inhabit.worldmodel.omni.foley import Foley, FoleyConfig
 from inhabit.worldmodel.omni.motion import Motion
 from inhabit.worldmodel.omni.sound import HOPS, SoundCodec, SoundConfig
 from inhabit.worldmodel.omni.text import TextConfig
@@ -37,6 +38,7 @@ from inhabit.worldmodel.train.decoder import train_decoder
 from inhabit.worldmodel.train.display import Display
 from inhabit.worldmodel.train.dynamics import DynamicsTrainer, DynamicsTraining
 from inhabit.worldmodel.train.edit import EditTraining, Pairs, train_edit
+from inhabit.worldmodel.train.foley import FoleyTraining, Score, train_foley
 from inhabit.worldmodel.train.footage import load_footage
 from inhabit.worldmodel.train.latents import Latents, gather_latents, object_cells
 from inhabit.worldmodel.train.looks import Looks
@@ -68,7 +70,7 @@ def learn(config: LearnConfig, display: Display) -> Path:
     sound = learner.sound()
     latents = learner.latents(autoencoder)
     world = replace(learner.world(autoencoder, latents, sound), detector=detector)
-    world = learner.vistas(learner.edit(learner.memory(learner.motion(world))))
+    world = learner.vistas(learner.edit(learner.memory(learner.motion(learner.foley(world)))))
     dynamics = learner.calibrated(world, learner.dynamics(world))
     learner.run.progress.frames_known = len(learner.footage)
     learner.run.save()
@@ -202,6 +204,26 @@ class Learner:
         """Everything that the dynamics is made from and lives in."""
         heard = encode_track(sound, self.track, self.device) if sound and self.track else None
         return Material(autoencoder=autoencoder, latents=latents, sound=sound, heard=heard)
+
+    def foley(self, world: Material) -> Material:
+        """What makes the sound; nothing in a silent world, and in one whose episodes are too short to learn it from."""
+        if world.sound is None or world.heard is None:
+            return world
+        config = FoleyConfig(
+            latent=world.sound.config.latent, actions=self.preset.dynamics.actions, text=self.preset.dynamics.text
+        )
+        foley, training = Foley(config), FoleyTraining()
+        if self.run.resume("foley", foley):
+            return replace(world, foley=foley.to(self.device).eval().requires_grad_(False))
+        score = Score(self.footage, world.heard, foley, self.device, frames=training.frames)
+        if not self.config.foley_share or not len(score):
+            return world
+        budget, on_step = self._stage("foley", self.config.foley_share, training.batch, unit="walks")
+        foley = train_foley(foley, score, budget, self.device, training, on_step=on_step)
+        self.run.progress.foley_minutes += budget.elapsed_s / 60
+        self.run.keep("foley", foley)
+        self.run.save()
+        return replace(world, foley=foley)
 
     def motion(self, world: Material) -> Material:
         """The motion network, and what it makes of every frame; nothing in a preset without motion."""

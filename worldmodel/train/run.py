@@ -30,6 +30,7 @@ class Progress(msgspec.Struct, kw_only=True):
     decoder_minutes: float = 0.0
     """How long its decoder has learnt to draw what latents leave open."""
     edit_minutes: float = 0.0
+    foley_minutes: float = 0.0
     dynamics_minutes: float = 0.0
     dynamics_steps: int = 0
     dynamics_frames: int = 0

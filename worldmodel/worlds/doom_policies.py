@@ -40,7 +40,7 @@ class Sight:
     """Whether the last frame's movement led nowhere."""
 
     ways: Sequence[float] = ()
-    """How far the view reaches from left to right, in units of ViZDoom's depth buffer; nothing where it is not known."""
+    """How far the view reaches, from left to right, in units of ViZDoom's depth buffer; nothing where nobody knows."""
 
 
 class DoomPlayer:

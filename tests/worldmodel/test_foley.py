@@ -1,0 +1,151 @@
+"""The network that makes a world's sound: what it learns, and worlds that sound by it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from inhabit.bridge.toy import ToyWorld
+from inhabit.bridge.world import check_world
+from inhabit.worldmodel.engine import Engine
+from inhabit.worldmodel.neural_world import NeuralWorld
+from inhabit.worldmodel.omni.foley import Foley, FoleyConfig, word_bags
+from inhabit.worldmodel.omni.text import TextConfig
+from inhabit.worldmodel.pack import Pack, load_pack, save_pack
+from inhabit.worldmodel.recordings import Meta
+from inhabit.worldmodel.state import State
+from inhabit.worldmodel.train.foley import FoleyTraining, Score, train_foley
+from inhabit.worldmodel.train.footage import Footage
+from inhabit.worldmodel.train.schedule import Budget
+
+META = Meta(world=ToyWorld().info, source="test")
+SMALL = FoleyConfig(latent=6, actions=3, width=24, head_width=24, head_blocks=1, steps=4)
+WORDS = replace(SMALL, text=TextConfig(buckets=64))
+
+
+def awake(config: FoleyConfig = SMALL) -> Foley:
+    """One with weights of which none is zero."""
+    torch.manual_seed(0)
+    foley = Foley(config)
+    for weight in foley.parameters():
+        if weight.ndim > 1:
+            torch.nn.init.normal_(weight, std=0.2)
+    return foley.eval().requires_grad_(False)
+
+
+@pytest.fixture(scope="module")
+def foley_pack(sounding_pack) -> Pack:
+    foley = awake()
+    file = type(sounding_pack.file)(
+        info=sounding_pack.file.info,
+        autoencoder=sounding_pack.file.autoencoder,
+        dynamics=sounding_pack.file.dynamics,
+        foley=foley.config,
+    )
+    return replace(sounding_pack, file=file, foley=foley)
+
+
+def begun(engine: Engine, pack: Pack, keys: list[int]) -> State:
+    rows = torch.zeros(len(keys), dtype=torch.int64)
+    starts = pack.starts
+    return engine.begin(starts.latents[rows], starts.actions[rows], torch.tensor(keys), sound=starts.sound[rows])
+
+
+def heard(engine: Engine, state: State, frames: int = 6) -> torch.Tensor:
+    sounds = []
+    for frame in range(frames):
+        state, _ = engine.step(state, torch.eye(3)[[frame % 3] * len(state)])
+        sounds.append(engine.hear(state))
+    return torch.cat(sounds, 1)
+
+
+def test_frame_by_frame_it_counts_as_in_a_whole_walk():
+    foley = awake(WORDS)
+    before, actions, cue = torch.randn(2, 7, 6), torch.rand(2, 7, 3), torch.randn(2, 7, 24)
+    told, after = foley.listen(foley.silence(2), before, actions, cue)
+    memory, noise = foley.silence(2), torch.randn(2, 7, 6)
+    for frame in range(7):
+        made, memory = foley.step(memory, before[:, frame], actions[:, frame], cue[:, frame], noise[:, frame])
+        torch.testing.assert_close(made, foley.make(noise[:, frame], told[:, frame]))
+    torch.testing.assert_close(memory, after)
+
+
+def test_prompts_are_read_by_their_letters_and_not_by_their_order():
+    foley = awake(WORDS)
+    storm, again, calm = foley.read(["a storm at night", "at night a storm", "a calm day"])
+    torch.testing.assert_close(storm, again)
+    assert (storm - calm).abs().max() > 0.1
+    assert word_bags([""], WORDS.text).sum() == 1  # the mark at its beginning
+    assert awake().read(["whatever"]).shape == (1, 0)
+
+
+def echoes(episodes: int = 40, frames: int = 40) -> tuple[Footage, torch.Tensor]:
+    """Whoever fires hears a bang three frames later: on the left, or on the right where that is said."""
+    rng = np.random.default_rng(0)
+    n = episodes * frames
+    actions = np.zeros((n, 3), np.float32)
+    actions[:, 2] = rng.random(n) < 0.15
+    side = np.repeat(rng.integers(0, 2, episodes), frames)
+    heard = 0.1 * rng.standard_normal((n, 6))
+    for row in np.flatnonzero(actions[:, 2]):
+        if row + 3 < n and row // frames == (row + 3) // frames:
+            heard[row + 3, side[row]] += 3
+    footage = Footage(
+        meta=META, frames=np.zeros((n, 8, 8, 3), np.uint8), actions=actions, rewards=np.zeros(n, np.float32),
+        terminated=np.zeros(n, bool), first=np.arange(n) % frames == 0, seeds=np.arange(n) // frames,
+        boxes=np.zeros((0, 6), np.int32), names=(), text_of=side,
+        texts=("it comes from the left", "it comes from the right"),
+    )  # fmt: skip
+    return footage, torch.from_numpy(heard).float()
+
+
+def test_it_learns_what_sounds_how_much_later_and_what_words_say(steps_clock):
+    footage, sounds = echoes()
+    torch.manual_seed(0)
+    network = Foley(replace(WORDS, width=48, head_width=48, text=TextConfig(buckets=256)))
+    score = Score(footage, sounds, network, torch.device("cpu"), frames=24)
+    training = FoleyTraining(batch=16, frames=24, rate=4e-3, warmup=20, average=0.99)
+    foley = train_foley(network, score, Budget(seconds=600, clock=steps_clock), torch.device("cpu"), training)
+    cue = foley.read(footage.texts)
+    memory, before = foley.silence(2), torch.zeros(2, 6)
+    bangs = []
+    for frame in range(16):
+        action = torch.tensor([[0.0, 0.0, float(frame == 5)]] * 2)
+        before, memory = foley.step(memory, before, action, cue, torch.randn(2, 6))
+        bangs.append(before[:, :2])
+    bangs = torch.stack(bangs)  # (frames, sessions, sides)
+    assert bangs[:, 0, 0].argmax() == bangs[:, 1, 1].argmax() == 8
+    assert bangs[8, 0, 0] > 2 > 1 > bangs[8, 0, 1]
+    assert bangs[8, 1, 1] > 2 > 1 > bangs[8, 1, 0]
+    assert bangs[1:8].abs().max() < 1  # the first frame follows on something, always
+
+
+def test_a_world_with_foley_sounds_by_it(foley_pack, tmp_path):
+    save_pack(foley_pack, tmp_path / "foley")
+    pack = load_pack(tmp_path / "foley")
+    check_world(NeuralWorld(pack, Engine.of(pack)))
+    engine, without = Engine.of(pack), Engine.of(replace(pack, foley=None))
+    ours, theirs = (heard(one, begun(one, pack, [1])) for one in (engine, without))
+    assert ours.shape == theirs.shape
+    assert (ours != theirs).any()
+
+
+def test_sessions_hear_what_they_would_hear_alone(foley_pack):
+    engine = Engine.of(foley_pack)
+    both, alone = heard(engine, begun(engine, foley_pack, [1, 2])), heard(engine, begun(engine, foley_pack, [2]))
+    assert (both[1].int() - alone[0].int()).abs().max() <= 2
+    assert (both[0] != both[1]).any()
+
+
+def test_what_it_counted_is_kept_with_a_session_and_may_be_missing_in_an_old_one(foley_pack):
+    engine = Engine.of(foley_pack)
+    state = begun(engine, foley_pack, [1])
+    assert state.counted.shape == engine.outline(1, 4, 4).counted.shape == (1, 24)
+    state, _ = engine.step(state, torch.ones(1, 3))
+    again = State.from_tensors(state.tensors())
+    assert torch.equal(heard(engine, again), heard(engine, state))
+    old = {name: value for name, value in state.tensors().items() if name not in ("cue", "counted")}
+    assert State.from_tensors(old).counted.shape == (1, 0)

@@ -1,0 +1,168 @@
+"""Foley: the sound of a frame, made from what is done, what words say, and what was heard until now.
+
+The transformer's sound token is a guess in one to four passes, and of what may be heard in the next sixteenth of a
+second it says the mean: a hiss in which no step can be told from any other. So in play the sound comes from a network
+of its own that knows nothing else. A recurrent layer keeps count (how far one has walked since the last step, how long
+ago something was thrown), and a small network turns noise into one of the sounds that may come now, by flow matching
+frame after frame (as Li et al. 2024, arXiv 2406.11838, do for the tokens of a picture). It does not see the picture.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from inhabit.worldmodel.omni.text import TextConfig, tokenise
+
+WAVES = 16
+"""Pairs of waves that tell how much of a sound is still noise."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FoleyConfig:
+    """The network's sizes."""
+
+    latent: int = 32
+    """Numbers that stand for a frame's sound, as the sound codec has it."""
+
+    actions: int = 6
+    """Numbers of an action."""
+
+    text: TextConfig | None = None
+    """How prompts are cut into words; None for a world without."""
+
+    width: int = 256
+    """Features of the recurrent layer."""
+
+    head_width: int = 192
+    """Features of the network that turns noise into sound."""
+
+    head_blocks: int = 2
+    """Residual blocks of that."""
+
+    steps: int = 8
+    """Steps from noise to sound."""
+
+
+class Foley(nn.Module):
+    """What is heard next."""
+
+    def __init__(self, config: FoleyConfig):
+        super().__init__()
+        self.config = config
+        width, head = config.width, config.head_width
+        self.enter = nn.Linear(config.latent + config.actions, width)
+        if config.text:
+            self.words = nn.Sequential(nn.Linear(config.text.buckets, width), nn.SiLU(), nn.Linear(width, width))
+        self.memory = nn.GRU(width, width, batch_first=True)
+        self.told = nn.Linear(2 * width, head)
+        self.level = nn.Sequential(nn.Linear(2 * WAVES, head), nn.SiLU(), nn.Linear(head, head))
+        self.noised = nn.Linear(config.latent, head)
+        self.blocks = nn.ModuleList(_Told(head) for _ in range(config.head_blocks))
+        self.last = nn.Linear(head, 2 * head)
+        self.out = nn.Linear(head, config.latent)
+        for layer in (self.last, self.out):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+    @property
+    def cue_width(self) -> int:
+        """Features of a prompt as this network reads it; 0 in a world without words."""
+        return self.config.width if self.config.text else 0
+
+    def read(self, prompts: Sequence[str]) -> Tensor:
+        """Prompts as this network reads them. Shape (p, cue_width)."""
+        if self.config.text is None:
+            return self.enter.weight.new_zeros(len(prompts), 0)
+        return self.cue(word_bags(prompts, self.config.text).to(self.enter.weight.device))
+
+    def cue(self, bags: Tensor) -> Tensor:
+        """Shapes: (p, buckets) from word_bags() -> (p, cue_width)."""
+        return self.words(bags.to(self.enter.weight.dtype))
+
+    def silence(self, b: int) -> Tensor:
+        """The memory of sessions that have heard nothing. Shape (b, width)."""
+        return self.enter.weight.new_zeros(b, self.config.width)
+
+    def listen(self, memory: Tensor, before: Tensor, actions: Tensor, cue: Tensor) -> tuple[Tensor, Tensor]:
+        """Count on.
+
+        Args:
+            memory: (b, width).
+            before: (b, t, latent) what was heard in the frame before each.
+            actions: (b, t, a) what leads to each.
+            cue: (b, t, cue_width) what holds there.
+
+        Returns:
+            (b, t, head_width) what make() needs to know of each frame, and the memory after the last one.
+        """
+        seen = self.enter(torch.cat([before, actions], -1))
+        if self.config.text:
+            seen = seen + cue
+        counted, after = self.memory(seen, memory[None])
+        return self.told(torch.cat([counted, seen], -1)), after[0]
+
+    def velocity(self, noised: Tensor, tau: Tensor, told: Tensor) -> Tensor:
+        """Which way to the sound. Shapes: (..., latent), (...), (..., head_width) -> (..., latent)."""
+        waves = torch.linspace(0, 5, WAVES, device=tau.device).exp() * math.pi * tau[..., None]
+        told = F.silu(told + self.level(torch.cat([waves.sin(), waves.cos()], -1)))
+        x = self.noised(noised)
+        for block in self.blocks:
+            x = block(x, told)
+        scale, shift = self.last(told).chunk(2, -1)
+        return self.out(F.layer_norm(x, x.shape[-1:]) * (1 + scale) + shift)
+
+    def make(self, noise: Tensor, told: Tensor) -> Tensor:
+        """Sound from noise. Shapes: (..., latent), (..., head_width) -> (..., latent)."""
+        for step in range(self.config.steps):
+            tau = torch.full(noise.shape[:-1], step / self.config.steps, device=noise.device)
+            noise = noise + self.velocity(noise, tau, told) / self.config.steps
+        return noise
+
+    def step(self, memory: Tensor, before: Tensor, action: Tensor, cue: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """One frame further.
+
+        Args:
+            memory: (b, width).
+            before: (b, latent) what was heard last.
+            action: (b, a).
+            cue: (b, cue_width).
+            noise: (b, latent).
+
+        Returns:
+            The frame's sound, (b, latent), and the memory after it.
+        """
+        told, after = self.listen(memory, before[:, None], action[:, None], cue[:, None])
+        return self.make(noise, told[:, 0]), after
+
+
+class _Told(nn.Module):
+    """A residual block whose scale, shift and gate are told. Starts as the identity."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.told = nn.Linear(width, 3 * width)
+        self.inner = nn.Linear(width, 2 * width)
+        self.outer = nn.Linear(2 * width, width)
+        nn.init.zeros_(self.told.weight)
+        nn.init.zeros_(self.told.bias)
+
+    def forward(self, x: Tensor, told: Tensor) -> Tensor:
+        """Shapes: (..., width) twice -> (..., width)."""
+        scale, shift, gate = self.told(told).chunk(3, -1)
+        y = F.layer_norm(x, x.shape[-1:]) * (1 + scale) + shift
+        return x + gate * self.outer(F.silu(self.inner(y)))
+
+
+def word_bags(prompts: Sequence[str], config: TextConfig) -> Tensor:
+    """Which letter triples prompts have, in whatever order. Shape (p, buckets) uint8, 0 and 1."""
+    triples = tokenise(prompts, config).triples.flatten(1)
+    bags = torch.zeros(len(prompts), config.buckets, dtype=torch.uint8)
+    bags.scatter_(1, triples, 1)
+    bags[:, 0] = 0  # stands for none
+    return bags
