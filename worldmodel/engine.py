@@ -345,7 +345,7 @@ class Engine:
         anew = self.begin(latents, state.actions[:, -2:], state.key, sound=state.sound[:, -2:])
         # frames are numbered on: noise must not repeat, and the album must know what is old
         ring = anew.ring.later(state.frame - 1)
-        seen = {name: getattr(anew, name) for name in ("pixels", "canvas", "earlier", "beyond", "taken")}
+        seen = {name: getattr(anew, name) for name in ("pixels", "canvas", "earlier", "beyond", "taken", "sunk")}
         return replace(state, ring=ring, latents=latents[:, 1], before=latents[:, 0], **seen)
 
     @torch.inference_mode()
@@ -462,8 +462,9 @@ class Engine:
 def _beyond(sides: Sides | None, pixels: Tensor) -> dict[str, Tensor]:
     """What a state holds of its sides; `pixels` are those of its newest frame."""
     if sides is None:
-        return {"beyond": pixels[:, None][:, :0], "taken": torch.zeros(len(pixels), 0, device=pixels.device)}
-    return {"beyond": sides.pixels, "taken": sides.taken}
+        nothing = torch.zeros(len(pixels), 0, device=pixels.device)
+        return {"beyond": pixels[:, None][:, :0], "taken": nothing, "sunk": nothing}
+    return {"beyond": sides.pixels, "taken": sides.taken, "sunk": sides.sunk}
 
 
 def _said(state: State) -> dict[str, Tensor]:

@@ -42,6 +42,8 @@ class State:
     world without vistas."""
     taken: Tensor
     """(b, 2) float32 columns of that which are behind the edge already; nothing in a world without vistas."""
+    sunk: Tensor
+    """(b, 2) float32 pixels by which the view beside it has moved down; nothing in a world without vistas."""
     actions: Tensor
     """(b, history, a) what led to the newest frames, the newest last."""
     frame: Tensor
@@ -108,6 +110,7 @@ class State:
         sides = {"beyond": named["pixels"][:, None][:, :0], "taken": named["strength"][:, None][:, :0]}
         sides["canvas.edge"] = torch.zeros(len(named["frame"]), 2, device=named["frame"].device)
         sides |= dict.fromkeys(("cue", "counted"), named["strength"][:, None][:, :0])
+        sides["sunk"] = torch.zeros_like(named.get("taken", sides["taken"]))
         named = {"earlier": named["before"][:, None][:, :0], "asked": named["gist"][:, None][:, :0], **sides, **named}
         ring = Ring(**{f.name: named[f"ring.{f.name}"] for f in fields(Ring)})
         album = Album(**{f.name: named[f"album.{f.name}"] for f in fields(Album)})

@@ -106,7 +106,7 @@ def test_it_learns_what_sounds_how_much_later_and_what_words_say(steps_clock):
     footage, sounds = echoes()
     torch.manual_seed(0)
     network = Foley(replace(WORDS, width=48, head_width=48, text=TextConfig(buckets=256)))
-    score = Score(footage, sounds, network, torch.device("cpu"), frames=24)
+    score = Score.of(footage, sounds, network.config.text, torch.device("cpu"), frames=24)
     training = FoleyTraining(batch=16, frames=24, rate=4e-3, warmup=20, average=0.99)
     foley = train_foley(network, score, Budget(seconds=600, clock=steps_clock), torch.device("cpu"), training)
     cue = foley.read(footage.texts)

@@ -72,7 +72,6 @@ def walk(vistas: Vistas, codec: Stripes, view: list[float], steps: int, pixels: 
             sides,
             shown,
             turn(pixels),
-            canvas.rows(),
             wanted,
             dice,
             lambda latents, whose: to_bytes(codec.decode(latents)),
@@ -105,11 +104,11 @@ def test_the_left_side_is_its_mirror(vistas, codec):
 
 def test_what_has_come_into_view_is_not_worn_off_by_moving(vistas, codec):
     fine = torch.randint(0, 256, (1, 2, *SIZE, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    sides = Sides(pixels=fine, taken=torch.tensor([[NOTHING, 0.0]]))
+    sides = Sides(pixels=fine, taken=torch.tensor([[NOTHING, 0.0]]), sunk=torch.zeros(1, 2))
     shown, dice, wanted = torch.zeros(1, 3, *SIZE), torch.ones(1, 2), torch.ones(1, 2).bool()
     canvas = Canvas.of(to_bytes(shown))
     for _ in range(16):
-        coming = vistas.go_on(sides, shown, turn(0.5), canvas.rows(), wanted, dice, lambda latents, whose: latents)
+        coming = vistas.go_on(sides, shown, turn(0.5), wanted, dice, lambda latents, whose: latents)
         assert not coming.fresh.any()
         canvas, shown = canvas.move(turn(0.5), shown, coming)
         sides = coming.sides
@@ -119,7 +118,11 @@ def test_what_has_come_into_view_is_not_worn_off_by_moving(vistas, codec):
 
 def test_a_side_that_leaves_the_view_is_forgotten(vistas, codec):
     shown = codec.decode(shades(FLAT)[None])
-    sides = Sides(pixels=vistas.begin(1, CELL, torch.device("cpu")).pixels, taken=torch.tensor([[NOTHING, 40.0]]))
+    sides = Sides(
+        pixels=vistas.begin(1, CELL, torch.device("cpu")).pixels,
+        taken=torch.tensor([[NOTHING, 40.0]]),
+        sunk=torch.zeros(1, 2),
+    )
     for pixels, taken in ((0.0, 40.0), (-2.0, NOTHING)):
         coming = vistas.go_on(
             sides,
@@ -136,7 +139,11 @@ def test_a_side_that_leaves_the_view_is_forgotten(vistas, codec):
 
 def test_a_picture_that_lies_too_high_gives_way_to_another(vistas, codec):
     shown, dice, wanted = codec.decode(shades(FLAT)[None]), torch.ones(1, 2), torch.ones(1, 2).bool()
-    sides = Sides(pixels=vistas.begin(1, CELL, torch.device("cpu")).pixels, taken=torch.tensor([[NOTHING, 30.0]]))
+    sides = Sides(
+        pixels=vistas.begin(1, CELL, torch.device("cpu")).pixels,
+        taken=torch.tensor([[NOTHING, 30.0]]),
+        sunk=torch.zeros(1, 2),
+    )
     for rows, fresh in ((1.0, False), (4.0, True)):
         nodded = torch.full((1, 2), rows)
         coming = vistas.go_on(

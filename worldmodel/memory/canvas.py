@@ -4,7 +4,8 @@ Moving a picture mixes neighbouring pixels, and so do the codec's encoder and de
 wears a pattern off within a second, even before an eye that stands still. So the canvas keeps one picture, and for
 every pixel of the newest frame the place on it that the pixel came from; flows are chained, pixels are fetched once.
 Where something was painted since, the newest frame is moved instead. When little of the old picture is in use, the
-newest takes its place. What came into view from a vista is fetched from there.
+newest takes its place. What came into view from a vista is fetched from there; what comes in above or below, in a world
+that has vistas, mirrors the edge.
 """
 
 from __future__ import annotations
@@ -65,14 +66,15 @@ class Canvas:
         moved = F.grid_sample(known, where, padding_mode="border", align_corners=False)
         place = moved[:, :2].permute(0, 2, 3, 1)
         used = (moved[:, 2] > 0.99) & (where.abs() < 1).all(-1)  # all four that it is mixed of, and in view
-        how = "bilinear" if coming is None else "bicubic"  # worlds that paint a good deal have learnt from the former
-        pixels = F.grid_sample(newest, where, mode=how, padding_mode="border", align_corners=False)
+        # worlds that paint a good deal have learnt from the former; in the others the edge goes on above and below
+        how, beyond = ("bilinear", "border") if coming is None else ("bicubic", "reflection")
+        pixels = F.grid_sample(newest, where, mode=how, padding_mode=beyond, align_corners=False)
         if coming is not None:
             w = newest.shape[-1]
             for side, sign in ((0, -1), (1, 1)):
                 column = (coming.column[:, side] + 0.5 - self.edge[:, side, None, None]) * (2 / w)
-                beyond = torch.stack([sign * (1 + column), where[..., 1]], -1)
-                place = torch.where(coming.there[:, side, ..., None], beyond, place)
+                there = torch.stack([sign * (1 + column), coming.row[:, side]], -1)
+                place = torch.where(coming.there[:, side, ..., None], there, place)
                 used = used | coming.there[:, side]
                 column = (sign * place[..., 0] - 1) * (w / 2) + self.edge[:, side, None, None]
                 wide = coming.sides.pixels.shape[3]
@@ -106,13 +108,6 @@ class Canvas:
         """The canvas where some latents, (b, rows, columns) bool, are not what lies there."""
         others = F.interpolate(cells[:, None].float(), size=self.used.shape[1:], mode="nearest")[:, 0].bool()
         return replace(self, used=self.used & ~others)
-
-    def rows(self) -> Tensor:
-        """How far up or down the newest frame's left and right edge have moved since it began, (b, 2) pixels."""
-        h = self.place.shape[1]
-        level = (torch.arange(h, device=self.place.device) + 0.5) * (2 / max(1, h)) - 1
-        off = torch.stack([self.place[:, :, 0, 1], self.place[:, :, -1, 1]], 1) - level
-        return off.median(2).values * (h / 2)
 
     def renewed(self, sessions: Tensor, newest: Tensor, taken: Tensor) -> Canvas:
         """The canvas with the newest frames, (b, h, w, 3) uint8, where sessions, (b,) bool, shall begin anew.

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from inhabit.worldmodel.memory import pose as poses
-from inhabit.worldmodel.memory.album import PLACES, Album, look_up
+from inhabit.worldmodel.memory.album import OLD_FRAMES, PLACES, Album, look_up
 from inhabit.worldmodel.memory.canvas import Canvas
 from inhabit.worldmodel.memory.recall import Recall, turned
 from inhabit.worldmodel.memory.vistas import Sides, Vistas
@@ -56,7 +56,7 @@ class Hint:
     entering: Tensor | None = None
     """(b, h, w) bool: what comes into view and is painted in any case; None in a world that keeps nothing."""
     found: Tensor | None = None
-    """(b, h, w) bool: what comes into view and stays as the album or a vista shows it; None without vistas."""
+    """(b, h, w) bool: what comes into view and stays as album, vista or edge show it; None without vistas."""
     sides: Sides | None = None
     """Of the next frame; None in a world without vistas."""
 
@@ -166,10 +166,11 @@ class Foresight:
                 def opened(latents: Tensor, whose: Tensor) -> Tensor:
                     return self.seen(dress(latents, whose))
 
-                sides = Sides(pixels=state.beyond, taken=state.taken)
-                coming = vistas.go_on(sides, shown, where, canvas.rows(), self._unknown(state), dice, opened)
+                sides = Sides(pixels=state.beyond, taken=state.taken, sunk=state.sunk)
+                coming = vistas.go_on(sides, shown, where, self._unknown(state), dice, opened)
                 sides, canvas = coming.sides, canvas.renewed(coming.fresh, state.pixels, coming.begun)
-                found = entering & ~_mostly(outside & ~coming.there.any(1), cell)
+                unfound = outside & ~coming.there.any(1) & (where[..., 1].abs() < 1)  # above and below the edge goes on
+                found = entering & ~_mostly(unfound, cell)
                 entering = entering & ~found
             canvas, moved = canvas.move(where, shown, coming)
             carried = self._autoencoder.encode(moved.contiguous(memory_format=torch.channels_last))
@@ -183,7 +184,8 @@ class Foresight:
         if entering is not None:  # what comes into view shall be remembered, what is in view is there
             turning = travel[:, 3:] * (travel[:, 3:].abs() > TURNING_RAD)
             ahead = torch.cat([pose[:, :3], pose[:, 3:] + LEAD_RAD * turning.sign()], 1)
-        place, helps = look_up(album.pose, album.frame, ahead, now, self._recall.unit)
+        old = OLD_FRAMES if entering is None else 0  # in worlds that paint all, the ring knows what is young
+        place, helps = look_up(album.pose, album.frame, ahead, now, self._recall.unit, old_frames=old)
         session = torch.arange(len(state), device=self._device)
         pixels, seen = to_float(album.pixels[session, place]), album.pose[session, place]
         recalled = turned(self._recall, self._autoencoder, pixels, seen, carried, pose) * helps[:, None, None, None]

@@ -35,7 +35,7 @@ ALIKE = 4
 WORSE = 1.5
 """Pictures that fit so many times worse than the best one are not."""
 
-TOO_FAR = 0.06
+TOO_FAR = 0.3
 """A picture beside which the view has moved up or down by this share of its height gives way to another."""
 
 SHADE = 0.3
@@ -72,6 +72,9 @@ class Sides:
     taken: Tensor
     """(b, 2) float32: columns of them that are behind the edge already; NOTHING where no picture goes on."""
 
+    sunk: Tensor
+    """(b, 2) float32: pixels by which the view beside them has moved down since they began."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Coming:
@@ -85,6 +88,9 @@ class Coming:
 
     column: Tensor
     """(b, 2, h, w) float32: which columns of them the next frames' pixels are."""
+
+    row: Tensor
+    """(b, 2, h, w) float32: which rows, -1 to 1 from edge to edge."""
 
     there: Tensor
     """(b, 2, h, w) bool: which pixels come from there."""
@@ -131,14 +137,14 @@ class Vistas(nn.Module):
         """The sides of sessions that have not looked around yet; a latent is `cell` pixels wide."""
         rows, columns = self.config.grid
         pixels = torch.zeros(b, 2, rows * cell, columns * cell, 3, dtype=torch.uint8, device=device)
-        return Sides(pixels=pixels, taken=torch.full((b, 2), NOTHING, device=device))
+        nothing = torch.full((b, 2), NOTHING, device=device)
+        return Sides(pixels=pixels, taken=nothing, sunk=torch.zeros_like(nothing))
 
     def go_on(
         self,
         sides: Sides,
         view: Tensor,
         where: Tensor,
-        rows: Tensor,
         wanted: Tensor,
         dice: Tensor,
         open_picture: Callable[[Tensor, Tensor], Tensor],
@@ -149,28 +155,30 @@ class Vistas(nn.Module):
             sides: of the newest frames.
             view: (b, 3, h, w) in [-1, 1], the newest frames.
             where: (b, h, w, 2) the place in them that each pixel of the next ones comes from; see motion.places().
-            rows: (b, 2) how far up or down they have moved at each side since a picture began there; see Canvas.rows().
             wanted: (b, 2) bool: at which sides a picture shall go on.
             dice: (b, 2) in (0, 1].
             open_picture: the pixels, (k, h, w, 3) uint8, of latents, (k, c, h, w), for sessions, (k,) int64.
         """
-        w, wide = view.shape[-1], sides.pixels.shape[3]
+        (h, w), wide = view.shape[-2:], sides.pixels.shape[3]
         column = (where[..., 0] + 1) * (w / 2) - 0.5
         columns = torch.stack([w - 1 - column, column], 1)  # (b, 2, h, w), counted towards each side
         entering = torch.stack([columns[:, 0, :, 0], columns[:, 1, :, -1]], 1).median(2).values - (w - 1)
         comes = (entering > STILL_PX) & wanted
-        elsewhere = rows.abs() > TOO_FAR * view.shape[-2]
+        level = (torch.arange(h, device=view.device) + 0.5) * (2 / h) - 1
+        sinks = (torch.stack([where[:, :, 0, 1], where[:, :, -1, 1]], 1) - level).median(2).values * (h / 2)
+        elsewhere = sides.sunk.abs() > TOO_FAR * h
         short = comes & ((sides.taken == NOTHING) | (sides.taken + entering > wide) | elsewhere)
         if bool(short.any()):
             sides = self._find(sides, view, short, dice, open_picture)
         there = comes & (sides.taken != NOTHING)
-        beyond = (columns > w - 1) & (where[..., 1].abs() < 1)[:, None] & there[..., None, None]
+        beyond = (columns > w - 1) & there[..., None, None]
         still = entering.abs() <= STILL_PX
         taken = torch.where(there, sides.taken + entering, torch.where(still, sides.taken, NOTHING))
         return Coming(
-            sides=Sides(pixels=sides.pixels, taken=taken),
+            sides=Sides(pixels=sides.pixels, taken=taken, sunk=(sides.sunk + sinks) * (taken != NOTHING)),
             begun=sides.taken,
             column=sides.taken[..., None, None] + columns - w,
+            row=where[:, None, ..., 1] + sides.sunk[..., None, None] * (2 / h),
             there=beyond,
             fresh=short.any(1),
         )
@@ -196,9 +204,9 @@ class Vistas(nn.Module):
         pixels = torch.where(mirrored, pixels.flip(2), pixels)
         taken = (cut * cell).float()
         pixels = _shaded(pixels, taken, seen[..., -cell:].mean(-1), cell)
-        fresh, begun = sides.pixels.clone(), sides.taken.clone()
-        fresh[session, side], begun[session, side] = pixels, taken
-        return Sides(pixels=fresh, taken=begun)
+        fresh, begun, sunk = sides.pixels.clone(), sides.taken.clone(), sides.sunk.clone()
+        fresh[session, side], begun[session, side], sunk[session, side] = pixels, taken, 0.0
+        return Sides(pixels=fresh, taken=begun, sunk=sunk)
 
     @property
     def keys(self) -> Tensor:

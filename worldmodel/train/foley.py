@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from inhabit.worldmodel.omni.foley import Foley, word_bags
+from inhabit.worldmodel.omni.text import TextConfig
 from inhabit.worldmodel.train.footage import Footage
 from inhabit.worldmodel.train.loop import fit
 from inhabit.worldmodel.train.schedule import Average, Budget
@@ -44,23 +45,42 @@ class FoleyTraining:
 
 
 class Score:
-    """A recording as this network reads it: on every row what was done, what held, and what was heard.
+    """What this network learns from: on every row what was done, what held, and what was heard.
 
     Args:
-        heard: (n, latent) sound latents of all rows.
+        actions: (n, a) what led to each row.
+        heard: (n, latent) sound latents.
+        starts: rows from which an episode goes on for as long as a walk is.
+        texts: all that was said.
+        text_of: (n,) which of it holds.
     """
 
-    def __init__(self, footage: Footage, heard: Tensor, network: Foley, device: torch.device, *, frames: int):
-        self.heard = heard.to(device)
-        self.actions = torch.from_numpy(footage.actions).to(device)
-        self.starts = torch.from_numpy(footage.windows(frames, held_out=False)).to(device)
-        self.text: Tensor | None = None
-        if network.config.text is not None:
-            texts, config = footage.texts, network.config.text
-            some = (word_bags(texts[at : at + BAGS_AT_ONCE], config) for at in range(0, len(texts), BAGS_AT_ONCE))
+    def __init__(
+        self,
+        actions: np.ndarray,
+        heard: Tensor,
+        starts: np.ndarray,
+        texts: Sequence[str],
+        text_of: np.ndarray,
+        *,
+        text: TextConfig | None,
+        device: torch.device,
+    ):
+        self.heard, self.actions = heard.to(device), torch.from_numpy(actions).to(device)
+        self.starts, self.text_of = torch.from_numpy(starts).to(device), torch.from_numpy(text_of).to(device)
+        self.bags: Tensor | None = None
+        if text is not None:
+            some = (word_bags(texts[at : at + BAGS_AT_ONCE], text) for at in range(0, len(texts), BAGS_AT_ONCE))
             self.bags = torch.cat(list(some)).to(device)
-            of_row = footage.text_of if footage.text_of is not None else np.zeros(len(footage), np.int64)
-            self.text = torch.from_numpy(of_row).to(device)
+
+    @classmethod
+    def of(
+        cls, footage: Footage, heard: Tensor, text: TextConfig | None, device: torch.device, *, frames: int
+    ) -> Score:
+        """A recording's. `heard` are the sound latents of all its rows, `frames` the length of a walk."""
+        text_of = np.zeros(len(footage), np.int64) if footage.text_of is None else footage.text_of
+        starts = footage.windows(frames, held_out=False)
+        return cls(footage.actions, heard, starts, footage.texts, text_of, text=text, device=device)
 
     def __len__(self) -> int:
         return len(self.starts)
@@ -72,9 +92,9 @@ class Score:
 
     def cues(self, network: Foley, rows: Tensor) -> Tensor:
         """What holds on rows. Shapes: (b, t) -> (b, t, cue_width)."""
-        if self.text is None:
+        if self.bags is None:
             return self.heard.new_zeros(*rows.shape, 0, dtype=torch.float32)
-        texts, which = self.text[rows].unique(return_inverse=True)
+        texts, which = self.text_of[rows].unique(return_inverse=True)
         return network.cue(self.bags[texts])[which]
 
 

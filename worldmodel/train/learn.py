@@ -215,7 +215,7 @@ class Learner:
         foley, training = Foley(config), FoleyTraining()
         if self.run.resume("foley", foley):
             return replace(world, foley=foley.to(self.device).eval().requires_grad_(False))
-        score = Score(self.footage, world.heard, foley, self.device, frames=training.frames)
+        score = Score.of(self.footage, world.heard, config.text, self.device, frames=training.frames)
         if not self.config.foley_share or not len(score):
             return world
         budget, on_step = self._stage("foley", self.config.foley_share, training.batch, unit="walks")

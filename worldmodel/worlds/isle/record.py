@@ -81,7 +81,8 @@ class Beat:
     """(b, 6) that led to the frame."""
     texts: Sequence[str | None]
     """Words that begin to hold with this frame."""
-    picture: Picture
+    picture: Picture | None
+    """None where nobody looks."""
     sound: torch.Tensor
     """(b, 1000, 2) int16."""
 
@@ -171,9 +172,19 @@ def complete(attributes: Attributes, rng: np.random.Generator, absent: Sequence[
 
 @torch.inference_mode()
 def play(
-    seeds: Sequence[int], *, width: int = 128, height: int = 128, prompt: str = "", device: str = "cpu"
+    seeds: Sequence[int],
+    *,
+    width: int = 128,
+    height: int = 128,
+    prompt: str = "",
+    device: str = "cpu",
+    drawn: bool = True,
 ) -> Iterator[Beat]:
-    """Play one episode for each seed, all at once; islands leave as their episodes end."""
+    """Play one episode for each seed, all at once; islands leave as their episodes end.
+
+    Args:
+        drawn: whether there are pictures; who only listens saves nearly all the time.
+    """
     words = [script(seed, prompt) for seed in seeds]
     players = [IslePlayer(seed) for seed in seeds]
     states = [
@@ -188,7 +199,7 @@ def play(
             rows=tuple(rows),
             actions=actions,
             texts=[None if n is None else words[row].texts[n] for row, n in zip(rows, begun)],
-            picture=render(state, width, height),
+            picture=render(state, width, height) if drawn else None,
             sound=sound(state),
         )
         frame += 1
@@ -341,6 +352,7 @@ def _episodes(config: Any, seeds: list[int], device: str, played: Any, stop: Any
 
 def moments(beat: Beat, with_sound: bool = True) -> list[Moment]:
     """The rows that a recording holds of one beat."""
+    assert beat.picture is not None
     pixels, sounds = beat.picture.pixels.cpu().numpy(), beat.sound.cpu().numpy()
     boxes, poses = truth.boxes(beat.state, beat.picture.labels), truth.poses(beat.state)
     happened = truth.events(beat.state)
