@@ -13,7 +13,7 @@ from inhabit.bridge.controls import ActionMap
 from inhabit.bridge.world import WorldInfo
 from inhabit.worldmodel.engine import Engine
 from inhabit.worldmodel.memory.canvas import Canvas
-from inhabit.worldmodel.memory.vistas import NOTHING, Sides, Vistas, VistasConfig
+from inhabit.worldmodel.memory.vistas import NOTHING, TOO_FAR, Sides, Vistas, VistasConfig
 from inhabit.worldmodel.omni.autoencoder import Autoencoder, AutoencoderConfig, to_float
 from inhabit.worldmodel.omni.dynamics import Dynamics
 from inhabit.worldmodel.omni.motion import places
@@ -128,7 +128,6 @@ def test_a_side_that_leaves_the_view_is_forgotten(vistas, codec):
             sides,
             shown,
             turn(pixels),
-            torch.zeros(1, 2),
             torch.tensor([[False, True]]),
             torch.ones(1, 2),
             lambda latents, whose: to_bytes(codec.decode(latents)),
@@ -139,17 +138,49 @@ def test_a_side_that_leaves_the_view_is_forgotten(vistas, codec):
 
 def test_a_picture_that_lies_too_high_gives_way_to_another(vistas, codec):
     shown, dice, wanted = codec.decode(shades(FLAT)[None]), torch.ones(1, 2), torch.ones(1, 2).bool()
-    sides = Sides(
-        pixels=vistas.begin(1, CELL, torch.device("cpu")).pixels,
-        taken=torch.tensor([[NOTHING, 30.0]]),
-        sunk=torch.zeros(1, 2),
-    )
-    for rows, fresh in ((1.0, False), (4.0, True)):
-        nodded = torch.full((1, 2), rows)
+    begun = vistas.begin(1, CELL, torch.device("cpu"))
+    for rows, fresh in ((1.0, False), (TOO_FAR * SIZE[0] + 1, True)):
+        sides = replace(begun, taken=torch.tensor([[NOTHING, 30.0]]), sunk=torch.full((1, 2), rows))
         coming = vistas.go_on(
-            sides, shown, turn(3.0), nodded, wanted, dice, lambda latents, whose: to_bytes(codec.decode(latents))
+            sides, shown, turn(3.0), wanted, dice, lambda latents, whose: to_bytes(codec.decode(latents))
         )
         assert bool(coming.fresh.any()) == fresh
+
+
+@pytest.mark.parametrize("nod", [-1.0, 0.0, 1.0])
+def test_who_nods_while_turning_sees_a_level_land(vistas, nod):
+    """Every row of the land has a shade of its own, in the view and in the picture beside it."""
+    height = torch.linspace(-0.5, 0.5, SIZE[0]).view(1, 1, -1, 1).expand(1, 3, *SIZE)
+    sides = Sides(
+        pixels=torch.stack([to_bytes(height)] * 2, 1), taken=torch.tensor([[NOTHING, 8.0]]), sunk=torch.zeros(1, 2)
+    )
+    flow = torch.zeros(1, 2, ROWS, COLUMNS)
+    flow[:, 0], flow[:, 1] = 3 / CELL, nod / CELL
+    where, shown, canvas = places(flow, SIZE, CELL), height, Canvas.of(to_bytes(height), sides.taken)
+    for _ in range(6):
+        coming = vistas.go_on(
+            sides, shown, where, torch.ones(1, 2).bool(), torch.ones(1, 2), lambda latents, whose: latents
+        )
+        canvas, shown = canvas.move(where, shown, coming)
+        sides = coming.sides
+    middle = shown[0, 0, 8:-8]
+    assert float(sides.sunk[0, 1]) == pytest.approx(6 * nod)
+    assert (middle - middle[:, :1]).abs().max() < 0.02
+    assert float(middle[0, 0] - height[0, 0, 8, 0]) == pytest.approx(6 * nod / (SIZE[0] - 1), abs=0.02)
+
+
+def test_above_and_below_the_edge_goes_on(vistas, codec):
+    shown = torch.rand(1, 3, *SIZE) * 2 - 1
+    flow = torch.zeros(1, 2, ROWS, COLUMNS)
+    flow[:, 1] = -4 / CELL  # looking up: everything comes from four rows further up
+    where, sides = places(flow, SIZE, CELL), vistas.begin(1, CELL, torch.device("cpu"))
+    coming = vistas.go_on(
+        sides, shown, where, torch.ones(1, 2).bool(), torch.ones(1, 2), lambda latents, whose: latents
+    )
+    canvas, moved = Canvas.of(to_bytes(shown)).move(where, shown, coming)
+    assert (moved[:, :, :4] - shown[:, :, :4].flip(2)).abs().max() < 0.1
+    assert not canvas.used[:, :4].any()
+    assert canvas.used[:, 5:].all()
 
 
 def test_chance_chooses_among_those_that_fit_alike(codec):
@@ -164,7 +195,6 @@ def test_chance_chooses_among_those_that_fit_alike(codec):
             begun,
             shown,
             turn(3.0),
-            torch.zeros(1, 2),
             torch.ones(1, 2).bool(),
             dice,
             lambda latents, whose: to_bytes(codec.decode(latents)),
