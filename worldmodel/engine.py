@@ -303,8 +303,8 @@ class Engine:
             earlier=torch.cat([state.before[:, None], state.earlier], 1)[:, : state.earlier.shape[1]],
             pixels=pixels,
             carried=hint.carried,
-            canvas=self._foresight.painted(hint, latents, pixels),
-            **_beyond(hint.sides, pixels),
+            **self._foresight.painted(hint, latents, pixels),
+            **_followed(hint),
             recalled=hint.recalled,
             pose=hint.pose,
             album=self._foresight.remember(state.album, pixels, hint.pose, now),
@@ -345,7 +345,10 @@ class Engine:
         anew = self.begin(latents, state.actions[:, -2:], state.key, sound=state.sound[:, -2:])
         # frames are numbered on: noise must not repeat, and the album must know what is old
         ring = anew.ring.later(state.frame - 1)
-        seen = {name: getattr(anew, name) for name in ("pixels", "canvas", "earlier", "beyond", "taken", "sunk")}
+        seen = {
+            name: getattr(anew, name)
+            for name in ("pixels", "canvas", "earlier", "beyond", "taken", "sunk", "held", "hand")
+        }
         return replace(state, ring=ring, latents=latents[:, 1], before=latents[:, 0], **seen)
 
     @torch.inference_mode()
@@ -459,12 +462,27 @@ class Engine:
         return torch.full((b, t), value, dtype=torch.int64, device=self.device)
 
 
-def _beyond(sides: Sides | None, pixels: Tensor) -> dict[str, Tensor]:
-    """What a state holds of its sides; `pixels` are those of its newest frame."""
+def _beyond(sides: Sides | None, pixels: Tensor) -> dict[str, Any]:
+    """What a state holds of its sides, and of what is held in the view, when it begins with these pixels."""
     if sides is None:
         nothing = torch.zeros(len(pixels), 0, device=pixels.device)
-        return {"beyond": pixels[:, None][:, :0], "taken": nothing, "sunk": nothing}
-    return {"beyond": sides.pixels, "taken": sides.taken, "sunk": sides.sunk}
+        hand = Canvas.of(pixels[:, :0, :0])
+        return {
+            "beyond": pixels[:, None][:, :0],
+            "taken": nothing,
+            "sunk": nothing,
+            "held": nothing.bool(),
+            "hand": hand,
+        }
+    held = torch.zeros_like(pixels[..., 0], dtype=torch.bool)
+    return {"beyond": sides.pixels, "taken": sides.taken, "sunk": sides.sunk, "held": held, "hand": Canvas.of(pixels)}
+
+
+def _followed(hint: Hint) -> dict[str, Tensor]:
+    """What a state holds of its sides, and of what is held, after a step; nothing new in a world without vistas."""
+    if hint.sides is None or hint.held is None:
+        return {}
+    return {"beyond": hint.sides.pixels, "taken": hint.sides.taken, "sunk": hint.sides.sunk, "held": hint.held}
 
 
 def _said(state: State) -> dict[str, Tensor]:

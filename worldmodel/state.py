@@ -37,6 +37,8 @@ class State:
     """(b, c, h, w) the frame before the newest as motion carried it; no channels in a world without motion."""
     canvas: Canvas
     """What the newest pixels that only moved were fetched from; no rows in a world that keeps nothing."""
+    hand: Canvas
+    """Likewise of what is held in the view; no rows in a world without vistas."""
     beyond: Tensor
     """(b, 2, h, width, 3) uint8 what lies beyond the left and the right edge, see memory.vistas.Sides; nothing in a
     world without vistas."""
@@ -44,6 +46,8 @@ class State:
     """(b, 2) float32 columns of that which are behind the edge already; nothing in a world without vistas."""
     sunk: Tensor
     """(b, 2) float32 pixels by which the view beside it has moved down; nothing in a world without vistas."""
+    held: Tensor
+    """(b, h, w) bool what is held in the view, and hides the world behind it; nothing in a world without vistas."""
     actions: Tensor
     """(b, history, a) what led to the newest frames, the newest last."""
     frame: Tensor
@@ -73,16 +77,14 @@ class State:
     def select(self, sessions: Tensor) -> State:
         """The named sessions as a batch of their own; naming one several times forks it."""
         rest = {name: getattr(self, name)[sessions] for name in _PLAIN}
-        ring = self.ring.select(sessions)
-        return State(ring=ring, album=self.album.select(sessions), canvas=self.canvas.select(sessions), **rest)
+        return State(**{name: getattr(self, name).select(sessions) for name in _PARTS}, **rest)
 
     @staticmethod
     def join(parts: Sequence[State]) -> State:
         """Several batches as one; their sessions go on as they would have alone."""
-        ring = Ring.join([part.ring for part in parts])
         rest = {name: torch.cat([getattr(part, name) for part in parts]) for name in _PLAIN}
-        album, canvas = Album.join([part.album for part in parts]), Canvas.join([part.canvas for part in parts])
-        return State(ring=ring, album=album, canvas=canvas, **rest)
+        joined = {name: kind.join([getattr(part, name) for part in parts]) for name, kind in _PARTS.items()}
+        return State(**joined, **rest)
 
     @torch.inference_mode()
     def put(self, sessions: Tensor, fresh: State, *, donate: bool = False) -> State:
@@ -92,14 +94,14 @@ class State:
             donate: the ring is written to, not copied: this state is spent.
         """
         rest = {name: getattr(self, name).index_copy(0, sessions, getattr(fresh, name)) for name in _PLAIN}
-        ring = self.ring.put(sessions, fresh.ring, donate=donate)
-        album = self.album.put_sessions(sessions, fresh.album)
-        return State(ring=ring, album=album, canvas=self.canvas.put_sessions(sessions, fresh.canvas), **rest)
+        parts = {name: getattr(self, name) for name in _PARTS if name != "ring"}
+        parts = {name: part.put_sessions(sessions, getattr(fresh, name)) for name, part in parts.items()}
+        return State(ring=self.ring.put(sessions, fresh.ring, donate=donate), **parts, **rest)
 
     def tensors(self) -> dict[str, Tensor]:
         """All of it by name, such as "latents" and "ring.frame"; from_tensors() is the inverse."""
         named = {name: getattr(self, name) for name in _PLAIN}
-        for part in ("ring", "album", "canvas"):
+        for part in _PARTS:
             whole = getattr(self, part)
             named |= {f"{part}.{f.name}": getattr(whole, f.name) for f in fields(whole)}
         return named
@@ -110,16 +112,23 @@ class State:
         sides = {"beyond": named["pixels"][:, None][:, :0], "taken": named["strength"][:, None][:, :0]}
         sides["canvas.edge"] = torch.zeros(len(named["frame"]), 2, device=named["frame"].device)
         sides |= dict.fromkeys(("cue", "counted"), named["strength"][:, None][:, :0])
-        sides["sunk"] = torch.zeros_like(named.get("taken", sides["taken"]))
+        taken = named.get("taken", sides["taken"])
+        sides["sunk"] = torch.zeros_like(taken)
+        hand = Canvas.of(named["pixels"] if taken.numel() else named["pixels"][:, :0, :0])
+        sides |= {f"hand.{f.name}": getattr(hand, f.name) for f in fields(hand)}
+        sides["held"] = torch.zeros_like(named["pixels"][..., 0] if taken.numel() else taken, dtype=torch.bool)
         named = {"earlier": named["before"][:, None][:, :0], "asked": named["gist"][:, None][:, :0], **sides, **named}
-        ring = Ring(**{f.name: named[f"ring.{f.name}"] for f in fields(Ring)})
-        album = Album(**{f.name: named[f"album.{f.name}"] for f in fields(Album)})
-        canvas = Canvas(**{f.name: named[f"canvas.{f.name}"] for f in fields(Canvas)})
-        return State(ring=ring, album=album, canvas=canvas, **{name: named[name] for name in _PLAIN})
+        parts = {
+            name: kind(**{f.name: named[f"{name}.{f.name}"] for f in fields(kind)}) for name, kind in _PARTS.items()
+        }
+        return State(**parts, **{name: named[name] for name in _PLAIN})
 
     def to(self, device: torch.device) -> State:
         return State.from_tensors({name: value.to(device) for name, value in self.tensors().items()})
 
 
-_PLAIN = tuple(f.name for f in fields(State) if f.name not in ("ring", "album", "canvas"))
-"""The parts of a State that are tensors with one row for each session."""
+_PARTS = {"ring": Ring, "album": Album, "canvas": Canvas, "hand": Canvas}
+"""The parts of a State that are made of tensors themselves."""
+
+_PLAIN = tuple(f.name for f in fields(State) if f.name not in _PARTS)
+"""Those that are tensors with one row for each session."""

@@ -8,7 +8,17 @@ import torch
 
 from inhabit.bridge.controls import ActionMap, ActionSource
 from inhabit.bridge.world import WorldInfo
-from inhabit.worldmodel.omni.motion import Motion, MotionConfig, carry, places, uncovered, warp
+from inhabit.worldmodel.omni.motion import (
+    Motion,
+    MotionConfig,
+    behind,
+    beside,
+    carry,
+    held_still,
+    places,
+    uncovered,
+    warp,
+)
 from inhabit.worldmodel.recordings import Recorder
 from inhabit.worldmodel.train.footage import load_footage
 from inhabit.worldmodel.train.motion import carry_all, recent_actions, train_motion
@@ -131,3 +141,42 @@ def test_where_all_moves_alike_or_by_parallax_nothing_was_hidden():
     flow[:, 0] = torch.linspace(0.3, 0.9, 8)[:, None]
     where = places(flow, (64, 64), 8.0)
     assert torch.equal(uncovered(where), where)
+
+
+def turning_with_a_ball(pixels: float = 4.0) -> tuple[torch.Tensor, torch.Tensor]:
+    """Places in a view that turns to the right, and where something is held, low on its right."""
+    flow = torch.zeros(1, 2, 16, 16)
+    flow[:, 0] = pixels / 4
+    flow[:, :, 10:, 10:] = 0.0
+    held = torch.zeros(1, 64, 64, dtype=torch.bool)
+    held[:, 40:, 40:] = True
+    return places(flow, (64, 64), 4.0), held
+
+
+def test_what_stands_still_while_the_stars_move_is_held():
+    where, ball = turning_with_a_ball()
+    nothing, stars = torch.zeros_like(ball), torch.tensor([4.0])
+    held = held_still(where, stars, nothing)
+    assert (held == ball).float().mean() > 0.95
+    assert held[:, 44:, 44:].all(), "also where it is in the corner"
+    assert torch.equal(held_still(where, torch.zeros(1), ball), ball), "who does not turn sees no difference"
+    near, _ = turning_with_a_ball(9.0)  # what is near moves farther than the stars do
+    assert (held_still(near, stars, nothing) == ball).float().mean() > 0.95
+
+
+def test_behind_what_is_held_the_world_moves_as_around_it():
+    where, ball = turning_with_a_ball()
+    world = behind(where, held_still(where, torch.tensor([4.0]), ball))
+    here = places(torch.zeros(1, 2, 16, 16), (64, 64), 4.0)
+    shift = (world - here)[..., 0] * 32
+    assert (shift - 4).abs().max() < 0.6
+    assert torch.equal(behind(where, torch.zeros_like(ball)), where)
+
+
+def test_what_was_never_seen_behind_it_comes_from_its_left_or_right():
+    where, ball = turning_with_a_ball()
+    rows = torch.linspace(-1, 1, 64).view(1, 1, 64, 1).expand(1, 1, 64, 64).clone()
+    rows[..., 40:, 40:] = 5.0  # the ball
+    source = beside(behind(where, ball), ball)
+    world = torch.nn.functional.grid_sample(rows, source, mode="nearest", padding_mode="border", align_corners=False)
+    assert (world - rows[..., :1]).abs().max() < 0.05, "every row shows the land of that row"

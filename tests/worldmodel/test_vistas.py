@@ -278,3 +278,22 @@ def test_a_soft_reset_forgets_what_went_on_at_the_sides(seeing_pack):
     assert (anchored.taken == NOTHING).all()
     assert not anchored.canvas.edge.any()
     engine.step(anchored, torch.zeros(1, starts.actions.shape[-1]))
+
+
+def test_what_is_held_hides_the_land_and_does_not_become_it(codec, vistas):
+    """Turning away and back, with something held low on the right, shows the same land, and nothing of what is held."""
+    fine = torch.rand(1, 3, *SIZE, generator=torch.Generator().manual_seed(0)) - 0.5
+    held = torch.zeros(1, *SIZE, dtype=torch.bool)
+    held[:, SIZE[0] // 2 :, 40:56] = True
+    shown = torch.where(held[:, None], 1.0, fine)
+    canvas, sides = Canvas.of(to_bytes(shown), held=held), vistas.begin(1, CELL, torch.device("cpu"))
+    wanted = torch.zeros(1, 2).bool()
+    for pixels in (-2.0,) * 10 + (2.0,) * 10:  # first the land left of it goes behind it
+        coming = vistas.go_on(sides, shown, turn(pixels), wanted, torch.ones(1, 2), lambda latents, whose: latents)
+        canvas, world = canvas.move(turn(pixels), shown, coming, held)
+        shown = torch.where(held[:, None], 1.0, world)
+        cells = torch.ones(1, ROWS, COLUMNS, dtype=torch.bool)
+        canvas, sides = canvas.painted(cells, to_bytes(shown), sides.taken, held), coming.sides
+    left = (..., slice(SIZE[0] // 2, None), slice(22, 38))
+    assert (shown[left] - fine[left]).abs().mean() < 0.02, "it went behind and came out again"
+    assert not canvas.used[held].any(), "what was behind from the beginning nobody knows"

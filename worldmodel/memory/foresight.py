@@ -16,7 +16,7 @@ from inhabit.worldmodel.memory.canvas import Canvas
 from inhabit.worldmodel.memory.recall import Recall, turned
 from inhabit.worldmodel.memory.vistas import Sides, Vistas
 from inhabit.worldmodel.omni.autoencoder import Autoencoder, to_float, to_pixels
-from inhabit.worldmodel.omni.motion import Motion, carry, places, uncovered
+from inhabit.worldmodel.omni.motion import Motion, behind, carry, held_still, places, uncovered
 from inhabit.worldmodel.state import State
 
 MOST_OUTSIDE = 0.25
@@ -59,6 +59,10 @@ class Hint:
     """(b, h, w) bool: what comes into view and stays as album, vista or edge show it; None without vistas."""
     sides: Sides | None = None
     """Of the next frame; None in a world without vistas."""
+    held: Tensor | None = None
+    """(b, h, w) bool: what is held in the view; None in a world without vistas."""
+    hand: Canvas | None = None
+    """What it is fetched from, before the frame is painted; None in a world without vistas."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -153,30 +157,39 @@ class Foresight:
         if self._motion is None:
             return Hint(carried=state.carried, recalled=state.recalled, pose=state.pose, canvas=state.canvas)
         shown, canvas = to_float(state.pixels), state.canvas
-        entering = found = sides = None
+        entering = found = sides = held = hand = None
         if self.keeps:
             flow, travel = self._motion(state.latents, state.before, actions)
             cell = shown.shape[-1] // state.latents.shape[-1]
             where = places(flow, (shown.shape[-2], shown.shape[-1]), cell)
-            where = where if self._vistas is None else uncovered(where)  # others paint it
-            outside = (where.abs() >= 1).any(-1)
-            entering, coming = _mostly(outside, cell), None
-            if vistas := self.vistas(state.latents.shape[-2]):
+            visible, vistas, coming = where, self.vistas(state.latents.shape[-2]), None
+            if self._vistas is not None:  # others paint it
+                where = uncovered(where)
+            if vistas:
+                held = held_still(visible, self._stars(travel, shown.shape[-1]), state.held)
+                where = torch.where(held.any((1, 2))[:, None, None, None], behind(visible, held), where)
+            outside = (where.abs() >= 1).any(-1) & (held is None or ~held)
+            entering = _mostly(outside, cell)
+            if vistas:
 
                 def opened(latents: Tensor, whose: Tensor) -> Tensor:
                     return self.seen(dress(latents, whose))
 
                 sides = Sides(pixels=state.beyond, taken=state.taken, sunk=state.sunk)
                 coming = vistas.go_on(sides, shown, where, self._unknown(state), dice, opened)
-                sides, canvas = coming.sides, canvas.renewed(coming.fresh, state.pixels, coming.begun)
+                sides, canvas = coming.sides, canvas.renewed(coming.fresh, state.pixels, coming.begun, held)
                 unfound = outside & ~coming.there.any(1) & (where[..., 1].abs() < 1)  # above and below the edge goes on
                 found = entering & ~_mostly(unfound, cell)
                 entering = entering & ~found
-            canvas, moved = canvas.move(where, shown, coming)
+            canvas, moved = canvas.move(where, shown, coming, held)
+            if held is not None:
+                hand, stays = state.hand.move(visible, shown)
+                moved = torch.where(held[:, None], stays, moved)
             carried = self._autoencoder.encode(moved.contiguous(memory_format=torch.channels_last))
         else:
             carried, travel = carry(self._motion, self._autoencoder, shown, state.latents, state.before, actions)
         more = {"carried": carried, "canvas": canvas, "entering": entering, "found": found, "sides": sides}
+        more |= {"held": held, "hand": hand}
         if self._recall is None:
             return Hint(recalled=state.recalled, pose=state.pose, **more)
         album, pose = state.album, poses.after(state.pose, travel)
@@ -188,12 +201,19 @@ class Foresight:
         place, helps = look_up(album.pose, album.frame, ahead, now, self._recall.unit, old_frames=old)
         session = torch.arange(len(state), device=self._device)
         pixels, seen = to_float(album.pixels[session, place]), album.pose[session, place]
-        recalled = turned(self._recall, self._autoencoder, pixels, seen, carried, pose) * helps[:, None, None, None]
+        recalled = turned(self._recall, self._autoencoder, pixels, seen, carried, pose, held)
+        recalled = recalled * helps[:, None, None, None]
         if found is not None and entering is not None:
             back = (entering | found) & (recalled[:, -1] >= REMEMBERED)
             more |= {"found": found | back, "entering": entering & ~back, "canvas": canvas.without(back)}
             more["carried"] = torch.where(back[:, None], recalled[:, :-1], carried)
         return Hint(recalled=recalled, pose=pose, **more)
+
+    def _stars(self, travel: Tensor, width: int) -> Tensor:
+        """By how many pixels turning moves what is infinitely far away; not at all where nobody knows. Shape (b,)."""
+        if self._recall is None:
+            return torch.zeros(len(travel), device=self._device)
+        return travel[:, 3:].norm(dim=1) * self._recall.zoom.exp() * (width / 2)
 
     def _unknown(self, state: State) -> Tensor:
         """Which sides the album did not show all of when the newest frame was made. Shape (b, 2) bool."""
@@ -202,12 +222,15 @@ class Foresight:
         known = state.recalled[:, -1]
         return torch.stack([known[..., 0].mean(1), known[..., -1].mean(1)], 1) < ALL_REMEMBERED
 
-    def painted(self, hint: Hint, latents: Tensor, pixels: Tensor) -> Canvas:
-        """The canvas of a frame that is made."""
+    def painted(self, hint: Hint, latents: Tensor, pixels: Tensor) -> dict[str, Canvas]:
+        """What a state holds of the canvases of a frame that is made."""
         if not self.keeps:
-            return hint.canvas
+            return {"canvas": hint.canvas}
         kept = (latents - hint.carried).abs().amax(1) < SAME
-        return hint.canvas.painted(kept, pixels, hint.sides and hint.sides.taken)
+        canvas = hint.canvas.painted(kept, pixels, hint.sides and hint.sides.taken, hint.held)
+        if hint.hand is None:
+            return {"canvas": canvas}
+        return {"canvas": canvas, "hand": hint.hand.painted(kept, pixels, only=hint.held)}
 
     def seen(self, latents: Tensor) -> Tensor:
         """Frames as the world itself needs them, (b, h, w, 3) uint8; no rows in a world that does not look."""

@@ -124,7 +124,15 @@ def fetch(pixels: Tensor, where: Tensor) -> Tensor:
     return F.grid_sample(pixels, where, padding_mode="border", align_corners=False)
 
 
-def turned(recall: Recall, autoencoder: Autoencoder, pixels: Tensor, seen: Tensor, view: Tensor, now: Tensor) -> Tensor:
+def turned(
+    recall: Recall,
+    autoencoder: Autoencoder,
+    pixels: Tensor,
+    seen: Tensor,
+    view: Tensor,
+    now: Tensor,
+    held: Tensor | None = None,
+) -> Tensor:
     """An old picture as it looks from here.
 
     Args:
@@ -132,6 +140,7 @@ def turned(recall: Recall, autoencoder: Autoencoder, pixels: Tensor, seen: Tenso
         seen: (b, 5) its pose.
         view: (b, c, h, w) latents that show about what will be seen: the newest frame, carried on.
         now: (b, 5) the pose of the frame to come.
+        held: (b, h, w) bool: where views do not show the world, but what is held in front of it.
 
     Returns:
         (b, c + 1, h, w): latents, and in the last channel how much of each was in the picture, 0 to 1. Where nothing
@@ -139,6 +148,9 @@ def turned(recall: Recall, autoencoder: Autoencoder, pixels: Tensor, seen: Tenso
     """
     assert seen.shape[-1] == POSE
     where, inside = recall.find(recall.nearness(view, now), seen, now, (pixels.shape[-2], pixels.shape[-1]))
+    if held is not None:
+        hides = F.grid_sample(held.float()[:, None], where, padding_mode="border", align_corners=False)
+        inside = inside * (hides == 0)
     moved = fetch(pixels.float(), where)
     latents = autoencoder.encode(moved.contiguous(memory_format=torch.channels_last))
     known = F.avg_pool2d(inside, pixels.shape[-1] // view.shape[-1]).to(latents.dtype)

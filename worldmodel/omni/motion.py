@@ -30,6 +30,15 @@ RIM = 0.8
 REACH = 3
 """So many shifts away from its rim it must be found."""
 
+STARS = 0.35
+"""What moves by less than this share of how far turning moves the stars is held in the view."""
+
+AROUND = 16
+"""Places along a side at which it is told how the world moves behind it."""
+
+RIM_PX = 2
+"""How far what is held reaches beyond where it stands still: flows have no sharp rims."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MotionConfig:
@@ -147,9 +156,7 @@ def uncovered(where: Tensor) -> Tensor:
         where: (b, h, w, 2) as places() tells it.
     """
     h, w = where.shape[1:3]
-    y = (torch.arange(h, device=where.device) + 0.5) * (2 / h) - 1
-    x = (torch.arange(w, device=where.device) + 0.5) * (2 / w) - 1
-    here = torch.stack([x.expand(h, w), y[:, None].expand(h, w)], -1)
+    here = _here(where)
     shift = where - here
     half = shift.new_tensor([w / 2, h / 2])
     length = (shift * half).norm(dim=-1)
@@ -161,6 +168,77 @@ def uncovered(where: Tensor) -> Tensor:
     inside = (where.abs() < 1).all(-1)
     hidden = inside & (length > UNCOVERED_PX) & (slower[0] < RIM) & (torch.stack(slower).amin(0) < HELD_STILL)
     return torch.where(hidden[..., None], here - shift, where)
+
+
+def held_still(where: Tensor, stars: Tensor, before: Tensor) -> Tensor:
+    """What is held in the view, such as a ball in one's hand: it stands still while turning moves even the stars.
+
+    Args:
+        where: (b, h, w, 2) as places() tells it.
+        stars: (b,) pixels by which turning moves what is infinitely far away.
+        before: (b, h, w) bool: what was held in the frame before. Who does not turn knows no better.
+    """
+    still = _pixels(where - _here(where)).norm(dim=-1) < STARS * stars[:, None, None]
+    wide = F.max_pool2d(still.float()[:, None], 2 * RIM_PX + 1, stride=1, padding=RIM_PX)[:, 0] > 0
+    return torch.where((stars > UNCOVERED_PX)[:, None, None], wide, before)
+
+
+def behind(where: Tensor, held: Tensor) -> Tensor:
+    """The same places with those of the world behind what is held, which moves as what is around it.
+
+    Shapes: (b, h, w, 2), (b, h, w) bool -> (b, h, w, 2).
+    """
+    here = _here(where)
+    shift, seen = (where - here).permute(0, 3, 1, 2), (~held).float()[:, None]
+    size = shift.shape[-2:]
+    weight = F.adaptive_avg_pool2d(seen, AROUND)
+    coarse = F.adaptive_avg_pool2d(shift * seen, AROUND) / weight.clamp(min=1e-6)
+    seen = (weight > 0).float()
+    for _ in range(AROUND):  # from the rim inwards
+        if bool(seen.all()):
+            break
+        weight = F.avg_pool2d(seen, 3, stride=1, padding=1)
+        around = F.avg_pool2d(coarse * seen, 3, stride=1, padding=1) / weight.clamp(min=1e-6)
+        coarse, seen = torch.where(seen > 0, coarse, around), (weight > 0).float()
+    filled = F.interpolate(coarse, size=size, mode="bilinear", align_corners=False)
+    return here + torch.where(held[:, None], filled, shift).permute(0, 2, 3, 1)
+
+
+def beside(where: Tensor, held: Tensor) -> Tensor:
+    """The same places, but where one shows what is held, one to the left or right of that, as far from its rim.
+
+    What lies outside is mirrored at the edge.
+
+    Shapes: (b, h, w, 2), (b, h, w) bool -> (b, h, w, 2).
+    """
+    w, inside = held.shape[2], _mirrored(where)
+    column = torch.arange(w, device=held.device).expand_as(held)
+    left = torch.where(held, -w, column).cummax(2).values
+    right = torch.where(held, 2 * w, column).flip(2).cummin(2).values.flip(2)
+    rim = torch.where(column - left <= right - column, left, right)
+    free = (2 * rim - column).clamp(0, w - 1)  # what is held as wide as the view leaves nothing to show
+    shown = torch.stack([held.float(), (free + 0.5) * (2 / w) - 1], 1)
+    hides, x = F.grid_sample(shown, inside, mode="nearest", padding_mode="border", align_corners=False).unbind(1)
+    return torch.stack([torch.where(hides > 0, x, inside[..., 0]), inside[..., 1]], -1)
+
+
+def _mirrored(where: Tensor) -> Tensor:
+    """Places beyond an edge, mirrored there."""
+    return 1 - (torch.remainder(where + 1, 4) - 2).abs()
+
+
+def _here(where: Tensor) -> Tensor:
+    """The place of each pixel itself, (h, w, 2), -1 to 1 from edge to edge."""
+    h, w = where.shape[1:3]
+    y = (torch.arange(h, device=where.device) + 0.5) * (2 / h) - 1
+    x = (torch.arange(w, device=where.device) + 0.5) * (2 / w) - 1
+    return torch.stack([x.expand(h, w), y[:, None].expand(h, w)], -1)
+
+
+def _pixels(shift: Tensor) -> Tensor:
+    """Shifts in pixels. Shapes: (b, h, w, 2) -> the same."""
+    h, w = shift.shape[1:3]
+    return shift * shift.new_tensor([w / 2, h / 2])
 
 
 def carry(

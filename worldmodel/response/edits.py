@@ -31,7 +31,10 @@ class Edits:
         changed = {"latents": latents, "before": before, "pixels": self._foresight.seen(latents)}
         changed = {name: getattr(state, name).index_copy(0, sessions, value) for name, value in changed.items()}
         if self._foresight.keeps:
-            changed["canvas"] = state.canvas.put_sessions(sessions, Canvas.of(changed["pixels"][sessions]))
+            seen, held = changed["pixels"][sessions], state.held[sessions] if state.held.numel() else None
+            changed["canvas"] = state.canvas.put_sessions(sessions, Canvas.of(seen, held=held))
+            if held is not None:
+                changed["hand"] = state.hand.put_sessions(sessions, Canvas.of(seen))
         taken = state.taken.index_fill(0, sessions, NOTHING)  # other pictures go on at its sides
         return replace(state, **changed, album=self._remembered(state, sessions), taken=taken)
 
