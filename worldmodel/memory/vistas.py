@@ -193,8 +193,10 @@ class Vistas(nn.Module):
         seen = view[session]
         seen = torch.where(mirrored, seen.flip(-1), seen)
         last = look(seen[..., -EDGE * cell :], cell)
-        far = torch.cdist(_key(last)[:, None], self.keys[side].flatten(1, 2))[:, 0]  # (k, pictures * cuts)
-        cuts = self.keys.shape[2]
+        wanted, cuts = _key(last), self.keys.shape[2]
+        far = wanted.new_empty(len(wanted), self.keys.shape[1] * cuts)
+        for one in range(2):
+            far[side == one] = torch.cdist(wanted[side == one], self.keys[one].flatten(0, 1))
         best, fits = far.topk(ALIKE, largest=False)
         several = (best <= WORSE * best[:, :1]).sum(1)
         rank = (dice[session, side] * several).ceil().long() - 1
