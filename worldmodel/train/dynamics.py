@@ -26,9 +26,10 @@ from inhabit.worldmodel.train.critic import Criticism, Exhibits, LatentCritic
 from inhabit.worldmodel.train.forcing import Forcing, ForcingConfig, Lesson
 from inhabit.worldmodel.train.latents import Latents
 from inhabit.worldmodel.train.looks import Looks
+from inhabit.worldmodel.train.muon import Fp32Muon
 from inhabit.worldmodel.train.readback import Readback
 from inhabit.worldmodel.train.rehearsal import Rehearsal, RehearsalConfig
-from inhabit.worldmodel.train.schedule import Average, Budget, Threads, learning_rate, precision
+from inhabit.worldmodel.train.schedule import Average, Budget, Threads, cpu_has_bf16, learning_rate, precision
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -454,7 +455,9 @@ def make_optimizers(
     """
     matrices = {name: p for name, p in network.named_parameters() if name.startswith("transformer.") and p.ndim == 2}
     rest = [p for name, p in network.named_parameters() if name not in matrices]
-    muon = torch.optim.Muon(matrices.values(), matrix_rate, weight_decay=0.01)
+    on_cpu = next(iter(matrices.values())).device.type == "cpu"
+    kind = Fp32Muon if on_cpu and not cpu_has_bf16() else torch.optim.Muon
+    muon = kind(matrices.values(), matrix_rate, weight_decay=0.01)
     adam = torch.optim.AdamW(
         [
             {"params": [p for p in rest if p.ndim >= 2], "weight_decay": 0.01},
