@@ -45,6 +45,10 @@ class Options:
     """Measure these prompts too, on a pack that was learnt from isle: a line each, the prompt, a tab, and what is to be
     found, such as time=night,object=tower,colour=red,count=2 (docs/quality.md)."""
 
+    only: tuple[str, ...] = ()
+    """Of a pack that was learnt from isle, measure only these: prompt, revisit, sound, physics, drift. Other figures of
+    a --report that is there already stay in it."""
+
     modes: bool = False
     """Also compare the quality modes (turbo, balanced, fine); for an isle they always are."""
 
@@ -76,12 +80,18 @@ def run(options: Options) -> None:
         device=options.device,
         prompts=options.prompts,
         modes=options.modes,
+        only=options.only,
     )
     if options.cache is not None:
         from dataclasses import replace
 
         config = replace(config, cache=options.cache)
     report = evaluate(config.quick() if options.quick else config, Display())
+    if options.only and options.report is not None and options.report.is_file():
+        import json
+
+        known = json.loads(options.report.read_text())
+        report = {**known, **report, "again": {**known.get("again", {}), **report["again"]}}
     if options.report is not None:
         write_report(options.report, report)
     if options.write:
@@ -104,12 +114,12 @@ def _print(report: Mapping[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    name, steps = report["pack"]["name"], report["steps"]
-    table = Table("measure", "figure", "what it means", title=f"{name}, {steps} steps a frame", title_justify="left")
-    for row in _rows(report):
+    title = f"{report['pack']['name']}, {report['steps']} steps a frame" if "pack" in report else None
+    table = Table("measure", "figure", "what it means", title=title, title_justify="left")
+    for row in _rows(report) if "pack" in report else _isle_rows(report):
         table.add_row(*row)
     Console().print(table)
-    if not report["seeds"]["held_out"]:
+    if "seeds" in report and not report["seeds"]["held_out"]:
         Console(stderr=True).print("no episode of this recording is held out: the pack may have been trained on them")
 
 
@@ -150,8 +160,6 @@ def _rows(report: Mapping[str, Any]) -> list[tuple[str, str, str]]:
 
 def _isle_rows(report: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     """What is measured of an isle alone."""
-    if "revisit" not in report:
-        return []
     rows = []
     prompt = report.get("prompt", {})
     for name in ("start", "switch", "held_out", "rest_kept"):
@@ -164,7 +172,7 @@ def _isle_rows(report: Mapping[str, Any]) -> list[tuple[str, str, str]]:
         own = prompt["file"]
         rows.append(("your prompts", _ranged(own, "accuracy"), f"no prompt {_said(own['no_prompt'])}, the simulator "
                      f"itself {_said(own['simulator'])}; {len(own['lines'])} prompts"))  # fmt: skip
-    for away, figures in report["revisit"].items():
+    for away, figures in report.get("revisit", {}).items():
         gain, codec = _said(figures["gain_db"], 1), _said(figures["codec_psnr_db"], 1)
         meaning = f"{gain} dB by memory; {codec} is the codec's"
         rows.append((f"revisit after {away}", f"{_ranged(figures, 'psnr_db', 1)} dB", meaning))
@@ -173,10 +181,12 @@ def _isle_rows(report: Mapping[str, Any]) -> list[tuple[str, str, str]]:
         meaning = f"events, {_said(sound['offset_frames'], 0)} frames off; the codec's {_said(sound['codec']['f1'])}"
         rows.append(("sound.f1", _ranged(sound, "f1"), meaning))
         rows.append(("sound.level_db", f"{_ranged(sound, 'level_db', 1)} dB", "louder or softer than it should be"))
-    physics, drift = report["physics"], report["drift"]
-    meaning = f"a ball that stays {_said(physics['copy'], 1)}, the codec's {_said(physics['codec'], 1)}"
-    rows.append(("physics.path_error", f"{_ranged(physics, 'path_error', 1)} px", meaning))
-    for name in (name for name in drift["psnr_like"] if name != "ci95"):
+    if "physics" in report:
+        physics = report["physics"]
+        meaning = f"a ball that stays {_said(physics['copy'], 1)}, the codec's {_said(physics['codec'], 1)}"
+        rows.append(("physics.path_error", f"{_ranged(physics, 'path_error', 1)} px", meaning))
+    drift = report["drift"] if isinstance(report.get("drift"), Mapping) else {}
+    for name in (name for name in drift.get("psnr_like", {}) if name != "ci95"):
         other, obeys = _said(drift["elsewhere"][name], 1), _said(drift["obedience"][name])
         meaning = f"{other} is another island; obedience {obeys}"
         rows.append((f"drift.psnr_like at {name}", f"{_ranged(drift['psnr_like'], name, 1)} dB", meaning))

@@ -120,6 +120,11 @@ def test_everything_is_measured_of_an_isle(isle_pack, tiny, tmp_path, capsys):
     assert filled.count("isle") >= 15
     assert read_header(isle_pack).quality["revisit"] == report["revisit"]
     main(["worlds", str(isle_pack)])
+    main(["eval", str(isle_pack), "--quick", "--report", str(path), "--cache", str(tmp_path / "cache"),
+          "--device", "cpu", "--only", "sound", "physics"])  # fmt: skip
+    again = json.loads(path.read_text())
+    assert again["revisit"] == report["revisit"]
+    assert set(again["again"]) == {"sound", "physics"}
 
 
 def test_prompts_for_a_world_without_words_are_refused_before_anything_is_measured(pack_folder, tmp_path, capsys):
@@ -129,3 +134,13 @@ def test_prompts_for_a_world_without_words_are_refused_before_anything_is_measur
         main(["eval", str(pack_folder), "--prompts", str(prompts), "--device", "cpu"])
     assert exit_.value.code == 2
     assert "Expected a pack that learnt isle with words" in capsys.readouterr().err
+
+
+def test_one_measure_alone_is_refused_where_it_means_nothing(pack_folder, isle_pack, capsys):
+    for folder, name, wrong in ((pack_folder, "sound", "'test'"), (isle_pack, "smell", "'smell'")):
+        with pytest.raises(SystemExit) as exit_:
+            main(["eval", str(folder), "--only", name, "--device", "cpu"])
+        assert exit_.value.code == 2
+        said = capsys.readouterr().err
+        assert "Expected prompt, revisit, sound, physics, drift" in said
+        assert wrong in said

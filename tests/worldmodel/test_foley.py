@@ -51,6 +51,7 @@ def foley_pack(sounding_pack) -> Pack:
 def begun(engine: Engine, pack: Pack, keys: list[int]) -> State:
     rows = torch.zeros(len(keys), dtype=torch.int64)
     starts = pack.starts
+    assert starts.sound is not None
     return engine.begin(starts.latents[rows], starts.actions[rows], torch.tensor(keys), sound=starts.sound[rows])
 
 
@@ -78,6 +79,7 @@ def test_prompts_are_read_by_their_letters_and_not_by_their_order():
     storm, again, calm = foley.read(["a storm at night", "at night a storm", "a calm day"])
     torch.testing.assert_close(storm, again)
     assert (storm - calm).abs().max() > 0.1
+    assert WORDS.text is not None
     assert word_bags([""], WORDS.text).sum() == 1  # the mark at its beginning
     assert awake().read(["whatever"]).shape == (1, 0)
 

@@ -140,6 +140,7 @@ def test_stages_are_one_walk_under_other_words():
         if beat.texts[0]:
             texts = beat.texts
     assert texts == [text for seed in seeds for text in stages(seed).texts]
+    assert beat.picture is not None
     pictures = beat.picture.pixels.numpy().astype(int).reshape(len(seeds), STAGES, -1)
     assert np.abs(np.diff(pictures, axis=1)).mean((0, 2)).min() > 4  # every stage looks otherwise
     assert not any(is_held_out(attributes) for seed in range(30) for attributes in stages(seed).attributes)

@@ -18,10 +18,10 @@ from inhabit.worldmodel.engine import Engine
 from inhabit.worldmodel.evaluate import drift, fidelity, plots, reality
 from inhabit.worldmodel.evaluate.dreamers import EngineDreamer
 from inhabit.worldmodel.evaluate.endings import measure_endings, measure_rewards, read_heads
-from inhabit.worldmodel.evaluate.isle_measures import IsleMeasuresConfig, measure_isle
+from inhabit.worldmodel.evaluate.isle_measures import MEASURES, IsleMeasuresConfig, measure_isle
 from inhabit.worldmodel.evaluate.judges import Judges, JudgesConfig, train_judges
 from inhabit.worldmodel.evaluate.modes import ModesConfig, measure_modes
-from inhabit.worldmodel.evaluate.prompt_file import read_prompts
+from inhabit.worldmodel.evaluate.prompt_file import Wanted, read_prompts
 from inhabit.worldmodel.evaluate.reality import FIRST_SEED, Reality
 from inhabit.worldmodel.evaluate.stages import Stages
 from inhabit.worldmodel.neural_world import choose_device
@@ -85,6 +85,9 @@ class EvalConfig:
     prompts: Path | None = None
     """A file of prompts to measure, for a pack that was learnt from isle."""
 
+    only: tuple[str, ...] = ()
+    """Which of isle_measures.MEASURES are measured, and nothing else, of a pack that was learnt from isle."""
+
     judges: JudgesConfig = field(default_factory=JudgesConfig)
     fidelity: fidelity.FidelityConfig = field(default_factory=fidelity.FidelityConfig)
     drift: drift.DriftConfig = field(default_factory=drift.DriftConfig)
@@ -145,6 +148,8 @@ def evaluate(config: EvalConfig, display: Display) -> dict[str, Any]:
     device = choose_device(config.device)
     engine = Engine.of(pack, device)
     clock = Stages(display)
+    if config.only:
+        return _only(config, engine, pack, steps, clock)
     with clock.stage("real play"):
         real = _reality(config, pack, clock)
         display.say(f"{len(real.test)} real frames to measure on, {len(real.judges)} for the judges")
@@ -163,21 +168,39 @@ def evaluate(config: EvalConfig, display: Display) -> dict[str, Any]:
             latents = encode_all(engine.autoencoder, real.test, engine.device)
             report["modes"] = measure_modes(engine, pack.starts, real.test, latents, detector, config.mode)
     if isle:
-        info = pack.file.info
-        report |= measure_isle(
-            EngineDreamer(engine, steps=steps),
-            config.isle,
-            clock,
-            size=(info.width, info.height),
-            device=device,
-            cache=config.cache,
-            listens=engine.listens,
-            wanted=wanted,
-            out=config.out,
-        )
+        report |= _measure_isle(config, engine, pack, steps, clock, wanted)
     report["machine"] = machine(str(device))
     report["seconds"] = clock.seconds
     return tidy(report)
+
+
+def _measure_isle(
+    config: EvalConfig, engine: Engine, pack: Pack, steps: int, clock: Stages, wanted: list[Wanted] | None
+) -> dict[str, Any]:
+    info = pack.file.info
+    return measure_isle(
+        EngineDreamer(engine, steps=steps),
+        config.isle,
+        clock,
+        size=(info.width, info.height),
+        device=engine.device,
+        cache=config.cache,
+        listens=engine.listens,
+        wanted=wanted,
+        out=config.out,
+    )
+
+
+def _only(config: EvalConfig, engine: Engine, pack: Pack, steps: int, clock: Stages) -> dict[str, Any]:
+    """Some of what is measured of an isle, and on which machine each of them was."""
+    unknown = [name for name in config.only if name not in MEASURES]
+    if unknown or not is_isle(pack):
+        got = f"{unknown[0]!r}" if unknown else f"a pack of {pack.file.source!r}"
+        raise InhabitError(f"Expected {', '.join(MEASURES)}, of a pack that learnt isle, got {got} - at --only")
+    config = replace(config, isle=replace(config.isle, only=config.only))
+    report = _measure_isle(config, engine, pack, steps, clock, None)
+    where = machine(str(engine.device))
+    return tidy({**report, "again": dict.fromkeys(config.only, where)})
 
 
 def is_isle(pack: Pack) -> bool:

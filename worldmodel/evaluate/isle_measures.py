@@ -23,10 +23,16 @@ from inhabit.worldmodel.evaluate.revisit import RevisitConfig, measure_revisit
 from inhabit.worldmodel.evaluate.sheets import contact_sheet
 from inhabit.worldmodel.evaluate.stages import Stages
 
+MEASURES = ("prompt", "revisit", "sound", "physics", "drift")
+"""What is measured of an isle alone."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class IsleMeasuresConfig:
     """How much is measured."""
+
+    only: tuple[str, ...] = MEASURES
+    """Which of MEASURES."""
 
     judge: AttributeJudgeConfig = field(default_factory=AttributeJudgeConfig)
     prompts: PromptConfig = field(default_factory=PromptConfig)
@@ -70,30 +76,35 @@ def measure_isle(
     keep = None if cache is None else cache / "judges-isle"
     report: dict[str, Any] = {}
     sheets = {}
-    with clock.stage("attribute judge"):
-        judge = train_attribute_judge(size, config.judge, device, keep=keep)
-    if listens:
+    only = set(config.only)
+    if only & {"prompt", "drift"}:
+        with clock.stage("attribute judge"):
+            judge = train_attribute_judge(size, config.judge, device, keep=keep)
+    if listens and "prompt" in only:
         with clock.stage("prompts"):
             report["prompt"], sheets["prompts"] = measure_prompts(dreamer, judge, config.prompts, size=size)
         if wanted:
             with clock.stage("own prompts"):
                 report["prompt"]["file"] = measure_file(dreamer, judge, wanted, size=size)
-    with clock.stage("revisit"):
-        report["revisit"], sheets["revisit"] = measure_revisit(dreamer, config.revisit, size=size)
-    if dreamer.sounds:
+    if "revisit" in only:
+        with clock.stage("revisit"):
+            report["revisit"], sheets["revisit"] = measure_revisit(dreamer, config.revisit, size=size)
+    if dreamer.sounds and "sound" in only:
         with clock.stage("sound"):
             ears = train_sound_judge(config.hearing, keep=keep)
             report["sound"] = measure_sound(dreamer, ears, config.hearing, size=size)
-    with clock.stage("ball"):
-        report["physics"], sheets["ball"] = measure_ball(dreamer, config.ball, size=size)
-    with clock.stage("long dream"):
-        report["drift"], sheets["endurance"] = measure_endurance(
-            dreamer,
-            judge,
-            config.endurance,
-            size=size,
-            on_frame=lambda frame: clock.show(frame, config.endurance.frames, "frames"),
-        )
+    if "physics" in only:
+        with clock.stage("ball"):
+            report["physics"], sheets["ball"] = measure_ball(dreamer, config.ball, size=size)
+    if "drift" in only:
+        with clock.stage("long dream"):
+            report["drift"], sheets["endurance"] = measure_endurance(
+                dreamer,
+                judge,
+                config.endurance,
+                size=size,
+                on_frame=lambda frame: clock.show(frame, config.endurance.frames, "frames"),
+            )
     if out is not None:
         for name, rows in sheets.items():
             contact_sheet(rows, out / f"{name}.png")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -62,7 +63,7 @@ class Hint:
     held: Tensor | None = None
     """(b, h, w) bool: what is held in the view; None in a world without vistas."""
     hand: Canvas | None = None
-    """What it is fetched from, before the frame is painted; None in a world without vistas."""
+    """What that is fetched from, before the frame is painted; None in a world without vistas."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -156,58 +157,70 @@ class Foresight:
         """
         if self._motion is None:
             return Hint(carried=state.carried, recalled=state.recalled, pose=state.pose, canvas=state.canvas)
-        shown, canvas = to_float(state.pixels), state.canvas
-        entering = found = sides = held = hand = None
         if self.keeps:
-            flow, travel = self._motion(state.latents, state.before, actions)
-            cell = shown.shape[-1] // state.latents.shape[-1]
-            where = places(flow, (shown.shape[-2], shown.shape[-1]), cell)
-            visible, vistas, coming = where, self.vistas(state.latents.shape[-2]), None
-            if self._vistas is not None:  # others paint it
-                where = uncovered(where)
-            if vistas:
-                held = held_still(visible, self._stars(travel, shown.shape[-1]), state.held)
-                where = torch.where(held.any((1, 2))[:, None, None, None], behind(visible, held), where)
-            outside = (where.abs() >= 1).any(-1) & (held is None or ~held)
-            entering = _mostly(outside, cell)
-            if vistas:
-
-                def opened(latents: Tensor, whose: Tensor) -> Tensor:
-                    return self.seen(dress(latents, whose))
-
-                sides = Sides(pixels=state.beyond, taken=state.taken, sunk=state.sunk)
-                coming = vistas.go_on(sides, shown, where, self._unknown(state), dice, opened)
-                sides, canvas = coming.sides, canvas.renewed(coming.fresh, state.pixels, coming.begun, held)
-                unfound = outside & ~coming.there.any(1) & (where[..., 1].abs() < 1)  # above and below the edge goes on
-                found = entering & ~_mostly(unfound, cell)
-                entering = entering & ~found
-            canvas, moved = canvas.move(where, shown, coming, held)
-            if held is not None:
-                hand, stays = state.hand.move(visible, shown)
-                moved = torch.where(held[:, None], stays, moved)
-            carried = self._autoencoder.encode(moved.contiguous(memory_format=torch.channels_last))
+            more, travel = self._kept(state, actions, dice, dress)
         else:
+            shown = to_float(state.pixels)
             carried, travel = carry(self._motion, self._autoencoder, shown, state.latents, state.before, actions)
-        more = {"carried": carried, "canvas": canvas, "entering": entering, "found": found, "sides": sides}
-        more |= {"held": held, "hand": hand}
+            more = {"carried": carried, "canvas": state.canvas}
         if self._recall is None:
             return Hint(recalled=state.recalled, pose=state.pose, **more)
         album, pose = state.album, poses.after(state.pose, travel)
-        ahead = pose
+        ahead, entering, found = pose, more.get("entering"), more.get("found")
         if entering is not None:  # what comes into view shall be remembered, what is in view is there
             turning = travel[:, 3:] * (travel[:, 3:].abs() > TURNING_RAD)
             ahead = torch.cat([pose[:, :3], pose[:, 3:] + LEAD_RAD * turning.sign()], 1)
-        old = OLD_FRAMES if entering is None else 0  # in worlds that paint all, the ring knows what is young
+        old = OLD_FRAMES if found is None else 0  # what is painted knows by the ring what is young
         place, helps = look_up(album.pose, album.frame, ahead, now, self._recall.unit, old_frames=old)
         session = torch.arange(len(state), device=self._device)
         pixels, seen = to_float(album.pixels[session, place]), album.pose[session, place]
-        recalled = turned(self._recall, self._autoencoder, pixels, seen, carried, pose, held)
+        recalled = turned(self._recall, self._autoencoder, pixels, seen, more["carried"], pose, more.get("held"))
         recalled = recalled * helps[:, None, None, None]
         if found is not None and entering is not None:
             back = (entering | found) & (recalled[:, -1] >= REMEMBERED)
-            more |= {"found": found | back, "entering": entering & ~back, "canvas": canvas.without(back)}
-            more["carried"] = torch.where(back[:, None], recalled[:, :-1], carried)
+            more |= {"found": found | back, "entering": entering & ~back, "canvas": more["canvas"].without(back)}
+            more["carried"] = torch.where(back[:, None], recalled[:, :-1], more["carried"])
         return Hint(recalled=recalled, pose=pose, **more)
+
+    def _kept(self, state: State, actions: Tensor, dice: Tensor, dress: Dress) -> tuple[dict[str, Any], Tensor]:
+        """Parts of a Hint, in a world that keeps, and the travel; see hint()."""
+        assert self._motion is not None
+        shown, canvas, vistas = to_float(state.pixels), state.canvas, self.vistas(state.latents.shape[-2])
+        flow, travel = self._motion(state.latents, state.before, actions)
+        cell = shown.shape[-1] // state.latents.shape[-1]
+        where = visible = places(flow, (shown.shape[-2], shown.shape[-1]), cell)
+        if self._vistas is not None:  # others paint it
+            where = uncovered(where)
+        if vistas is None:
+            canvas, moved = canvas.move(where, shown)
+            entering = _mostly((where.abs() >= 1).any(-1), cell)
+            return {"carried": self._encoded(moved), "canvas": canvas, "entering": entering}, travel
+
+        def opened(latents: Tensor, whose: Tensor) -> Tensor:
+            return self.seen(dress(latents, whose))
+
+        held = held_still(visible, self._stars(travel, shown.shape[-1]), state.held)
+        where = torch.where(held.any((1, 2))[:, None, None, None], behind(visible, held), where)
+        sides = Sides(pixels=state.beyond, taken=state.taken, sunk=state.sunk)
+        coming = vistas.go_on(sides, shown, where, self._unknown(state), dice, opened)
+        outside = (where.abs() >= 1).any(-1) & ~held
+        unfound = outside & ~coming.there.any(1) & (where[..., 1].abs() < 1)  # above and below the edge goes on
+        entering, unfound = _mostly(outside, cell), _mostly(unfound, cell)
+        canvas = canvas.renewed(coming.fresh, state.pixels, coming.begun, held)
+        canvas, moved = canvas.move(where, shown, coming, held)
+        hand, stays = state.hand.move(visible, shown)
+        return {
+            "carried": self._encoded(torch.where(held[:, None], stays, moved)),
+            "canvas": canvas,
+            "entering": entering & unfound,
+            "found": entering & ~unfound,
+            "sides": coming.sides,
+            "held": held,
+            "hand": hand,
+        }, travel
+
+    def _encoded(self, pixels: Tensor) -> Tensor:
+        return self._autoencoder.encode(pixels.contiguous(memory_format=torch.channels_last))
 
     def _stars(self, travel: Tensor, width: int) -> Tensor:
         """By how many pixels turning moves what is infinitely far away; not at all where nobody knows. Shape (b,)."""
