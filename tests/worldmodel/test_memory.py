@@ -105,6 +105,7 @@ def test_what_was_just_seen_and_what_shows_nothing_of_the_view_is_not_looked_up(
     ahead, behind = (torch.tensor([[0.0, 0.0, 0.0, yaw, 0.0]]) for yaw in (0.0, math.pi))
     assert not look_up(album.pose, album.frame, ahead, torch.tensor([OLD_FRAMES]), UNIT)[1]
     assert look_up(album.pose, album.frame, ahead, torch.tensor([1 + OLD_FRAMES]), UNIT)[1]
+    assert look_up(album.pose, album.frame, ahead, torch.tensor([OLD_FRAMES]), UNIT, young=0.5)[1]
     assert not look_up(album.pose, album.frame, behind, torch.tensor([1000]), UNIT)[1]
     far = torch.tensor([[0.0, 0.0, 2 / LEAST_OVERLAP, 0.0, 0.0]])
     assert not look_up(album.pose, album.frame, far, torch.tensor([1000]), UNIT)[1]

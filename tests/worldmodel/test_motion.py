@@ -160,6 +160,9 @@ def test_what_stands_still_while_the_stars_move_is_held():
     assert (held == ball).float().mean() > 0.95
     assert held[:, 44:, 44:].all(), "also where it is in the corner"
     assert torch.equal(held_still(where, torch.zeros(1), ball), ball), "who does not turn sees no difference"
+    sways, _ = turning_with_a_ball(2.0)  # by half of what the stars do
+    assert not held_still(sways, stars, nothing)[:, :30].any()
+    assert held_still(sways, stars, ball)[:, 40:, 40:].all(), "what was held may sway"
     near, _ = turning_with_a_ball(9.0)  # what is near moves farther than the stars do
     assert (held_still(near, stars, nothing) == ball).float().mean() > 0.95
 

@@ -119,6 +119,7 @@ def look_up(
     unit: Tensor | float,
     *,
     old_frames: Tensor | int = OLD_FRAMES,
+    young: float = 0.0,
 ) -> tuple[Tensor, Tensor]:
     """The picture that shows most of a view.
 
@@ -126,11 +127,12 @@ def look_up(
         poses, frames: (b, places, 5) and (b, places) of albums.
         pose, frame: (b, 5) and (b,) of what one looks at, and when.
         old_frames: only pictures older than this are looked up; a number, or (b, 1).
+        young: how much the others count beside them: they may be copies of old ones.
 
     Returns:
         (b,) int64 place, and (b,) bool whether there is a picture that helps at all.
     """
-    old = (frames >= 0) & (frame[:, None] - frames > old_frames)
-    shown = torch.where(old, overlap(poses, pose[:, None], unit), -1.0)
+    counts = torch.where(frame[:, None] - frames > old_frames, 1.0, young) * (frames >= 0)
+    shown = torch.where(counts > 0, counts * overlap(poses, pose[:, None], unit), -1.0)
     most, place = shown.max(1)
     return place, most >= LEAST_OVERLAP

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from inhabit.worldmodel.memory import pose as poses
-from inhabit.worldmodel.memory.album import OLD_FRAMES, PLACES, Album, look_up
+from inhabit.worldmodel.memory.album import PLACES, Album, look_up
 from inhabit.worldmodel.memory.canvas import Canvas
 from inhabit.worldmodel.memory.recall import Recall, turned
 from inhabit.worldmodel.memory.vistas import Sides, Vistas
@@ -37,6 +37,9 @@ TURNING_RAD = math.radians(0.5)
 
 LEAD_RAD = math.radians(20)
 """Who does looks for pictures of what lies so much further."""
+
+YOUNG = 0.5
+"""How much pictures of the last second count where nothing is painted that they show."""
 
 Dress = Callable[[Tensor, Tensor], Tensor]
 """Changes pictures into what the words of sessions want."""
@@ -170,8 +173,8 @@ class Foresight:
         if entering is not None:  # what comes into view shall be remembered, what is in view is there
             turning = travel[:, 3:] * (travel[:, 3:].abs() > TURNING_RAD)
             ahead = torch.cat([pose[:, :3], pose[:, 3:] + LEAD_RAD * turning.sign()], 1)
-        old = OLD_FRAMES if found is None else 0  # what is painted knows by the ring what is young
-        place, helps = look_up(album.pose, album.frame, ahead, now, self._recall.unit, old_frames=old)
+        young = 0.0 if found is None else YOUNG  # what is painted knows by the ring what is young
+        place, helps = look_up(album.pose, album.frame, ahead, now, self._recall.unit, young=young)
         session = torch.arange(len(state), device=self._device)
         pixels, seen = to_float(album.pixels[session, place]), album.pose[session, place]
         recalled = turned(self._recall, self._autoencoder, pixels, seen, more["carried"], pose, more.get("held"))

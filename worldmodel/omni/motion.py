@@ -30,8 +30,9 @@ RIM = 0.8
 REACH = 3
 """So many shifts away from its rim it must be found."""
 
-STARS = 0.35
-"""What moves by less than this share of how far turning moves the stars is held in the view."""
+STARS, LOST = 0.35, 0.7
+"""What moves by less than this share of how far turning moves the stars is held in the view; what was held until now is
+so while it moves by less than that share."""
 
 AROUND = 16
 """Places along a side at which it is told how the world moves behind it."""
@@ -178,9 +179,9 @@ def held_still(where: Tensor, stars: Tensor, before: Tensor) -> Tensor:
         stars: (b,) pixels by which turning moves what is infinitely far away.
         before: (b, h, w) bool: what was held in the frame before. Who does not turn knows no better.
     """
-    still = _pixels(where - _here(where)).norm(dim=-1) < STARS * stars[:, None, None]
-    wide = F.max_pool2d(still.float()[:, None], 2 * RIM_PX + 1, stride=1, padding=RIM_PX)[:, 0] > 0
-    return torch.where((stars > UNCOVERED_PX)[:, None, None], wide, before)
+    moves = _pixels(where - _here(where)).norm(dim=-1) / stars.clamp(min=UNCOVERED_PX)[:, None, None]
+    wide = F.max_pool2d((moves < STARS).float()[:, None], 2 * RIM_PX + 1, stride=1, padding=RIM_PX)[:, 0] > 0
+    return torch.where((stars > UNCOVERED_PX)[:, None, None], wide | (before & (moves < LOST)), before)
 
 
 def behind(where: Tensor, held: Tensor) -> Tensor:
