@@ -192,9 +192,8 @@ class Foresight:
         flow, travel = self._motion(state.latents, state.before, actions)
         cell = shown.shape[-1] // state.latents.shape[-1]
         where = visible = places(flow, (shown.shape[-2], shown.shape[-1]), cell)
-        if self._vistas is not None:  # others paint it
-            where = uncovered(where)
         if vistas is None:
+            where = where if self._vistas is None else uncovered(where)  # others paint it
             canvas, moved = canvas.move(where, shown)
             entering = _mostly((where.abs() >= 1).any(-1), cell)
             return {"carried": self._encoded(moved), "canvas": canvas, "entering": entering}, travel
@@ -203,7 +202,10 @@ class Foresight:
             return self.seen(dress(latents, whose))
 
         held = held_still(visible, self._stars(travel, shown.shape[-1]), state.held)
-        where = torch.where(held.any((1, 2))[:, None, None, None], behind(visible, held), where)
+        holds = held.any((1, 2))
+        where = behind(visible, held)
+        if not bool(holds.all()):  # or nobody knows yet
+            where = torch.where(holds[:, None, None, None], where, uncovered(visible))
         sides = Sides(pixels=state.beyond, taken=state.taken, sunk=state.sunk)
         coming = vistas.go_on(sides, shown, where, self._unknown(state), dice, opened)
         outside = (where.abs() >= 1).any(-1) & ~held
