@@ -18,6 +18,7 @@ from torch import Tensor
 from inhabit.bridge.errors import WorldError
 from inhabit.worldmodel.memory import pose as poses
 from inhabit.worldmodel.memory.album import PLACES, Album
+from inhabit.worldmodel.memory.atlas import Atlas
 from inhabit.worldmodel.memory.canvas import Canvas
 from inhabit.worldmodel.memory.foresight import Foresight, Hint
 from inhabit.worldmodel.memory.recall import Recall
@@ -75,6 +76,7 @@ class Engine:
         foley: Foley | None = None,
         edit: Edit | None = None,
         vistas: Vistas | None = None,
+        atlas: Atlas | None = None,
     ):
         self.device = torch.device(device)
         self.sound = sound.to(self.device).eval().requires_grad_(False) if sound else None
@@ -93,6 +95,7 @@ class Engine:
             self.device,
             keeps=dynamics.config.keeps,
             vistas=vistas and vistas.to(self.device).eval(),
+            atlas=atlas and atlas.to(self.device).eval(),
         )
         self._edits = Edits(self.edit, self.autoencoder, self._foresight) if self.edit else None
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from inhabit.bridge.world import WorldInfo
 from inhabit.worldmodel.catalog import PACK_FORMAT, WORLD_JSON, PackError, read_header
+from inhabit.worldmodel.memory.atlas import Atlas, AtlasConfig
 from inhabit.worldmodel.memory.recall import Recall
 from inhabit.worldmodel.memory.vistas import Vistas, VistasConfig
 from inhabit.worldmodel.omni.autoencoder import Autoencoder, AutoencoderConfig
@@ -28,7 +29,7 @@ from inhabit.worldmodel.omni.foley import Foley, FoleyConfig
 from inhabit.worldmodel.omni.motion import Motion
 from inhabit.worldmodel.omni.sound import SoundCodec
 
-PARTS = ("motion", "recall", "sound", "foley", "edit", "vistas")
+PARTS = ("motion", "recall", "sound", "foley", "edit", "vistas", "atlas")
 """What not every world has."""
 
 STORED = torch.float16
@@ -49,6 +50,8 @@ class WorldFile(msgspec.Struct, frozen=True, kw_only=True):
     """What makes the sound; None for a silent world, or one whose dynamics guesses it."""
     vistas: VistasConfig | None = None
     """What comes into view at the sides; None for a world that paints it."""
+    atlas: AtlasConfig | None = None
+    """Pictures of all that there is, with their poses; None for a world that is not always the same place."""
     vocabulary: tuple[str, ...] = ()
     """Words that it was told while it learnt."""
     start_prompts: tuple[str, ...] = ()
@@ -98,6 +101,7 @@ class Pack:
     foley: Foley | None = None
     edit: Edit | None = None
     vistas: Vistas | None = None
+    atlas: Atlas | None = None
 
     @property
     def parts(self) -> dict[str, nn.Module | None]:
@@ -131,6 +135,7 @@ def load_pack(folder: Path) -> Pack:
         "foley": file.foley and Foley(file.foley),
         "edit": file.edit and Edit(file.edit),
         "vistas": file.vistas and Vistas(file.vistas),
+        "atlas": file.atlas and Atlas(file.atlas),
     }
     for name, network in parts.items():
         if network is not None:
@@ -180,7 +185,8 @@ def save_pack(pack: Pack, folder: Path) -> None:
 def half(network: nn.Module) -> dict[str, Tensor]:
     """A network's tensors as they are stored."""
     return {
-        name: value.to(STORED) if value.is_floating_point() else value for name, value in network.state_dict().items()
+        name: value.to(STORED) if value.dtype == torch.float32 else value
+        for name, value in network.state_dict().items()
     }
 
 

@@ -13,8 +13,9 @@ from torch import Tensor
 
 from inhabit.worldmodel.memory import pose as poses
 from inhabit.worldmodel.memory.album import PLACES, Album, look_up
+from inhabit.worldmodel.memory.atlas import Atlas
 from inhabit.worldmodel.memory.canvas import Canvas
-from inhabit.worldmodel.memory.recall import Recall, turned
+from inhabit.worldmodel.memory.recall import Recall, fetch, turned
 from inhabit.worldmodel.memory.vistas import Sides, Vistas
 from inhabit.worldmodel.omni.autoencoder import Autoencoder, to_float, to_pixels
 from inhabit.worldmodel.omni.motion import Motion, behind, carry, held_still, places, uncovered
@@ -94,6 +95,7 @@ class Foresight:
     Args:
         keeps: whether places stay what motion carried there, so that it is worth knowing where they come from.
         vistas: what comes into view at the sides, in a world that keeps.
+        atlas: pictures of all that there is, in a world that keeps and is always the same place.
     """
 
     def __init__(
@@ -105,14 +107,20 @@ class Foresight:
         *,
         keeps: bool,
         vistas: Vistas | None = None,
+        atlas: Atlas | None = None,
     ):
         self._autoencoder, self._motion, self._recall, self._device = autoencoder, motion, recall, device
         self.keeps = keeps and motion is not None
         self._vistas = vistas if self.keeps else None
+        self._atlas = atlas if self.keeps and recall is not None else None
 
     def vistas(self, rows: int) -> Vistas | None:
         """The vistas of frames with so many rows of latents, if there are any."""
         return self._vistas if self._vistas is not None and self._vistas.config.grid[0] == rows else None
+
+    def atlas(self, latents: Tensor) -> Atlas | None:
+        """The atlas of frames of such latents, (..., h, w), if there is one."""
+        return self._atlas if self._atlas is not None and self._atlas.config.grid == latents.shape[-2:] else None
 
     @property
     def history(self) -> int:
@@ -124,8 +132,8 @@ class Foresight:
         b, t = latents.shape[:2]
         history = self.history
         padded = F.pad(actions, (0, 0, history, 0))
-        begin = torch.zeros(b, poses.POSE) if pose is None else pose.float()
-        pose = (begin if self._recall else begin[:, :0]).to(self._device)
+        pose = self._begun(latents[:, 0]) if pose is None else pose.float().to(self._device)
+        pose = pose if self._recall else pose[:, :0]
         pixels = self.seen(latents[:, 0])
         album = Album.empty(b, PLACES if self._recall else 0, tuple(pixels.shape[1:]), self._device)
         album = self.remember(album, pixels, pose, self._number(b, 0))
@@ -151,6 +159,11 @@ class Foresight:
             sides=vistas.begin(b, self._autoencoder.config.factor, self._device) if vistas else None,
         )
 
+    def _begun(self, latents: Tensor) -> Tensor:
+        """Where pictures were taken that nobody knows the pose of, (b, c, h, w) -> (b, 5): where they look like."""
+        atlas = self.atlas(latents)
+        return atlas.located(latents) if atlas else torch.zeros(len(latents), poses.POSE, device=self._device)
+
     def hint(self, state: State, actions: Tensor, now: Tensor, dice: Tensor, dress: Dress) -> Hint:
         """What sessions know of their next frame before they dream it.
 
@@ -160,8 +173,9 @@ class Foresight:
         """
         if self._motion is None:
             return Hint(carried=state.carried, recalled=state.recalled, pose=state.pose, canvas=state.canvas)
+        moved = None
         if self.keeps:
-            more, travel = self._kept(state, actions, dice, dress)
+            more, travel, moved = self._kept(state, actions, dice, dress)
         else:
             shown = to_float(state.pixels)
             carried, travel = carry(self._motion, self._autoencoder, shown, state.latents, state.before, actions)
@@ -169,6 +183,9 @@ class Foresight:
         if self._recall is None:
             return Hint(recalled=state.recalled, pose=state.pose, **more)
         album, pose = state.album, poses.after(state.pose, travel)
+        if moved is not None and (atlas := self.atlas(state.latents)):
+            pose = atlas.within(pose, self._recall.unit)
+            return Hint(pose=pose, **(more | self._shown(atlas, more, moved, pose)))
         ahead, entering, found = pose, more.get("entering"), more.get("found")
         if entering is not None:  # what comes into view shall be remembered, what is in view is there
             turning = travel[:, 3:] * (travel[:, 3:].abs() > TURNING_RAD)
@@ -185,8 +202,31 @@ class Foresight:
             more["carried"] = torch.where(back[:, None], recalled[:, :-1], more["carried"])
         return Hint(recalled=recalled, pose=pose, **more)
 
-    def _kept(self, state: State, actions: Tensor, dice: Tensor, dress: Dress) -> tuple[dict[str, Any], Tensor]:
-        """Parts of a Hint, in a world that keeps, and the travel; see hint()."""
+    def _shown(self, atlas: Atlas, more: dict[str, Any], moved: Tensor, pose: Tensor) -> dict[str, Any]:
+        """Parts of a Hint in a world with an atlas.
+
+        Args:
+            more: what there is without.
+            moved: (b, 3, h, w) the newest frames as they move.
+            pose: (b, 5) of the next ones.
+        """
+        assert self._recall is not None
+        number = atlas.nearest(pose, self._recall.unit)
+        pixels, seen = to_float(atlas.pixels(number, self.seen)), atlas.pose[number].float()
+        nearness = self._recall.nearness(more["carried"], pose)
+        where, inside = self._recall.find(nearness, seen, pose, (moved.shape[-2], moved.shape[-1]))
+        latents = self._encoded(torch.where(inside > 0, fetch(pixels, where), moved))
+        known = F.avg_pool2d(inside, moved.shape[-1] // latents.shape[-1])
+        there = known[:, 0] >= REMEMBERED
+        return {
+            "carried": latents,
+            "recalled": torch.cat([latents * (known > 0), known], 1),
+            "entering": more["entering"] & ~there,
+            "canvas": more["canvas"].without(there),
+        }
+
+    def _kept(self, state: State, actions: Tensor, dice: Tensor, dress: Dress) -> tuple[dict[str, Any], Tensor, Tensor]:
+        """Parts of a Hint, in a world that keeps, the travel, and the pixels as they move; see hint()."""
         assert self._motion is not None
         shown, canvas, vistas = to_float(state.pixels), state.canvas, self.vistas(state.latents.shape[-2])
         flow, travel = self._motion(state.latents, state.before, actions)
@@ -196,7 +236,7 @@ class Foresight:
             where = where if self._vistas is None else uncovered(where)  # others paint it
             canvas, moved = canvas.move(where, shown)
             entering = _mostly((where.abs() >= 1).any(-1), cell)
-            return {"carried": self._encoded(moved), "canvas": canvas, "entering": entering}, travel
+            return {"carried": self._encoded(moved), "canvas": canvas, "entering": entering}, travel, moved
 
         def opened(latents: Tensor, whose: Tensor) -> Tensor:
             return self.seen(dress(latents, whose))
@@ -214,15 +254,20 @@ class Foresight:
         canvas = canvas.renewed(coming.fresh, state.pixels, coming.begun, held)
         canvas, moved = canvas.move(where, shown, coming, held)
         hand, stays = state.hand.move(visible, shown)
-        return {
-            "carried": self._encoded(torch.where(held[:, None], stays, moved)),
-            "canvas": canvas,
-            "entering": entering & unfound,
-            "found": entering & ~unfound,
-            "sides": coming.sides,
-            "held": held,
-            "hand": hand,
-        }, travel
+        moved = torch.where(held[:, None], stays, moved)
+        return (
+            {
+                "carried": self._encoded(moved),
+                "canvas": canvas,
+                "entering": entering & unfound,
+                "found": entering & ~unfound,
+                "sides": coming.sides,
+                "held": held,
+                "hand": hand,
+            },
+            travel,
+            moved,
+        )
 
     def _encoded(self, pixels: Tensor) -> Tensor:
         return self._autoencoder.encode(pixels.contiguous(memory_format=torch.channels_last))

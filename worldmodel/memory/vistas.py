@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from inhabit.worldmodel.memory.compact import of_bytes, to_bytes
 from inhabit.worldmodel.omni.autoencoder import Autoencoder, to_pixels
 
 EDGE = 2
@@ -123,15 +124,15 @@ class Vistas(nn.Module):
         """Keep these pictures, (n, c, h, w)."""
         self.least.copy_(latents.amin((0, 2, 3))[:, None, None])
         self.most.copy_(latents.amax((0, 2, 3))[:, None, None])
-        self.latents.copy_(_to_bytes(latents, self.least, self.most))
+        self.latents.copy_(to_bytes(latents, self.least, self.most))
         for some in torch.arange(len(latents)).split(64):
             seen = look(autoencoder.decode(self.picture(some)), autoencoder.config.factor)
-            self.looks[some] = _to_bytes(seen, LEAST_LOOK, MOST_LOOK)
+            self.looks[some] = to_bytes(seen, LEAST_LOOK, MOST_LOOK)
         return self
 
     def picture(self, number: Tensor) -> Tensor:
         """Latents of pictures. Shapes: (k,) -> (k, c, h, w)."""
-        return _of_bytes(self.latents[number], self.least, self.most)
+        return of_bytes(self.latents[number], self.least, self.most)
 
     def begin(self, b: int, cell: int, device: torch.device) -> Sides:
         """The sides of sessions that have not looked around yet; a latent is `cell` pixels wide."""
@@ -215,7 +216,7 @@ class Vistas(nn.Module):
         """(2, pictures, cuts, features): what pictures look like before each column at which they may go on, also when
         they are mirrored."""
         if self._keys is None or self._keys.device != self.looks.device:
-            ways, right = [], _of_bytes(self.looks, LEAST_LOOK, MOST_LOOK)
+            ways, right = [], of_bytes(self.looks, LEAST_LOOK, MOST_LOOK)
             for looks in (right.flip(1), right):
                 cuts = range(EDGE, self.config.grid[1] // 2 + 1)
                 ways.append(torch.stack([_key(looks[:, cut - EDGE : cut]) for cut in cuts], 1))
@@ -231,14 +232,6 @@ def look(pixels: Tensor, cell: int) -> Tensor:
     colour = F.avg_pool2d(pixels.float(), cell)
     contrast = (F.avg_pool2d(pixels.float().square(), cell) - colour.square()).clamp(min=0).sqrt()
     return torch.cat([colour, CONTRAST * contrast], 1).permute(0, 3, 1, 2).flatten(2)
-
-
-def _to_bytes(values: Tensor, least: Tensor | float, most: Tensor | float) -> Tensor:
-    return ((values - least) / (most - least) * 255).round().clamp(0, 255).to(torch.uint8)
-
-
-def _of_bytes(values: Tensor, least: Tensor | float, most: Tensor | float) -> Tensor:
-    return values.float() * ((most - least) / 255) + least
 
 
 def _key(looks: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from inhabit.worldmodel.engine import Engine
 from inhabit.worldmodel.evaluate import rollout as rollouts
 from inhabit.worldmodel.evaluate.detector import Detector, measure
 from inhabit.worldmodel.evaluate.sheets import contact_sheet
+from inhabit.worldmodel.memory.atlas import Atlas
 from inhabit.worldmodel.memory.recall import Recall
 from inhabit.worldmodel.memory.vistas import Vistas
 from inhabit.worldmodel.omni.autoencoder import Autoencoder
@@ -47,6 +48,7 @@ class Material:
     foley: Foley | None = None
     edit: Edit | None = None
     vistas: Vistas | None = None
+    atlas: Atlas | None = None
     detector: Detector | None = None
 
     def engine(self, dynamics: Dynamics, device: torch.device) -> Engine:

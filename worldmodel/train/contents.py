@@ -48,6 +48,7 @@ def make_pack(
         foley=world.foley and world.foley.config,
         edit=world.edit and world.edit.config,
         vistas=world.vistas and world.vistas.config,
+        atlas=world.atlas and world.atlas.config,
         vocabulary=vocabulary_of(footage) if text else (),
         start_prompts=starts.prompts,
         steps=min(2, max(preset.dynamics.steps)),

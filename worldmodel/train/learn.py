@@ -17,7 +17,7 @@ from torch import Tensor
 
 from inhabit.bridge.errors import InhabitError
 from inhabit.worldmodel.evaluate.detector import Detector, measure, train_detector
-from inhabit.worldmodel.memory.recall import Recall, RecallConfig
+from inhabit.worldmodel.memory.recall import Recall
 from inhabit.worldmodel.neural_world import choose_device
 from inhabit.worldmodel.omni.autoencoder import Autoencoder
 from inhabit.worldmodel.omni.block import ChanceConfig
@@ -25,9 +25,9 @@ from inhabit.worldmodel.omni.dynamics import Dynamics
 from inhabit.worldmodel.omni.edit import Edit, EditConfig
 from inhabit.worldmodel.omni.foley import Foley, FoleyConfig
 from inhabit.worldmodel.omni.motion import Motion
-from inhabit.worldmodel.omni.sound import HOPS, SoundCodec, SoundConfig
-from inhabit.worldmodel.omni.text import TextConfig
+from inhabit.worldmodel.omni.sound import SoundCodec
 from inhabit.worldmodel.pack import Pack, save_pack
+from inhabit.worldmodel.train.atlas import choose_atlas, lesson_pictures, nearest_pictures
 from inhabit.worldmodel.train.autoencoder import encode_all, standardise, train_autoencoder
 from inhabit.worldmodel.train.calibration import calibrate_endings
 from inhabit.worldmodel.train.checks import Material, check_codec, check_dynamics, sample_rows
@@ -44,7 +44,7 @@ from inhabit.worldmodel.train.latents import Latents, gather_latents, object_cel
 from inhabit.worldmodel.train.looks import Looks
 from inhabit.worldmodel.train.memory import pictures_for, recall_all, train_recall, usual_length
 from inhabit.worldmodel.train.motion import MotionTraining, carry_all, recent_actions, train_motion
-from inhabit.worldmodel.train.presets import Preset, preset_for
+from inhabit.worldmodel.train.presets import fitted
 from inhabit.worldmodel.train.rehearsal import Rehearsal
 from inhabit.worldmodel.train.run import Run
 from inhabit.worldmodel.train.schedule import Budget
@@ -89,7 +89,7 @@ class Learner:
         display.begin(f"reading {config.recording}")
         self.footage = load_footage(config.recording)
         self.track = load_soundtrack(config.recording) if config.sound_share else None
-        self.preset = self._fitted()
+        self.preset = fitted(config, self.footage, self.track, on_gpu=self.device.type == "cuda")
         self.run = Run(config.out, preset=config.preset, recording=self.footage.meta.source)
         if self.run.knows(NORMED) is False:  # an older pack stays of its kind
             self.preset = replace(self.preset, dynamics=replace(self.preset.dynamics, normed=False))
@@ -251,15 +251,15 @@ class Learner:
         if config is None or world.carried is None:
             return world
         recall, training = Recall(config), MotionTraining()
-        pictures = pictures_for(self.footage, usual_length(self.footage))
-        self.display.say(f"the album helps in {(pictures >= 0).mean():.0%} of the frames")
+        pictures, lessons, world = self._pictures(world)
+        self.display.say(f"pictures help in {(pictures >= 0).mean():.0%} of the frames")
         if self.run.resume("recall", recall):
             recall = recall.to(self.device).eval().requires_grad_(False)
             recalled = self.run.resume_latents("recalled", len(self.footage))
         else:
             budget, on_step = self._stage("recall", self.config.memory_share, training.batch)
             recall = train_recall(
-                recall, self.footage, world.carried, pictures, budget, self.device, training, on_step=on_step
+                recall, self.footage, world.carried, lessons, budget, self.device, training, on_step=on_step
             )
             self.run.keep("recall", recall)
             recalled = None
@@ -269,6 +269,18 @@ class Learner:
             recalled = recall_all(recall, world.autoencoder, *given, self.device, on_step=on_done)
             self.run.keep_latents("recalled", recalled)
         return replace(world, recall=recall, recalled=recalled)
+
+    def _pictures(self, world: Material) -> tuple[np.ndarray, np.ndarray, Material]:
+        """The row of the picture that is recalled at each row, that of one to learn distances from, -1 where there is
+        none, and the world with its atlas, where it has one."""
+        unit = usual_length(self.footage)
+        if not self.config.atlas:
+            pictures = pictures_for(self.footage, unit)
+            return pictures, pictures, world
+        self.display.begin("atlas")
+        atlas, rows = choose_atlas(self.footage, world.latents, self.config.atlas, unit)
+        nearest, lessons = (of(self.footage, rows, unit) for of in (nearest_pictures, lesson_pictures))
+        return nearest, lessons, replace(world, atlas=atlas)
 
     def edit(self, world: Material) -> Material:
         """What carries words out on a picture; nothing where none were recorded, and in a preset without motion."""
@@ -376,27 +388,6 @@ class Learner:
             self.display.show(done / max(1, frames), time.monotonic() - started, done, "frames", {})
 
         return on_done
-
-    def _fitted(self) -> Preset:
-        info = self.footage.meta.world
-        preset = preset_for(
-            self.config.preset,
-            width=info.width,
-            height=info.height,
-            actions=info.actions.size,
-            on_gpu=self.device.type == "cuda",
-        )
-        text = TextConfig().longer(self.footage.texts) if self.footage.text_of is not None else None
-        sound = None
-        if self.track:
-            _, samples, channels = self.track.samples.shape
-            sound = SoundConfig(hop=samples // HOPS, channels=channels)
-        dynamics = replace(preset.dynamics, text=text, sound=sound)
-        if dynamics.motion and self.footage.pose is not None and self.config.memory_share:
-            motion = replace(dynamics.motion, travels=True)
-            recall = RecallConfig(latent_channels=dynamics.latent_channels, grid=dynamics.grid)
-            dynamics = replace(dynamics, motion=motion, recall=recall)
-        return replace(preset, dynamics=dynamics)
 
     def _train_codec(self, autoencoder: Autoencoder, *, seed: int) -> Autoencoder:
         budget = Budget(seconds=self.config.codec_share * self.budget.seconds)

@@ -5,13 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from inhabit.bridge.errors import InhabitError
+from inhabit.worldmodel.memory.recall import RecallConfig
 from inhabit.worldmodel.omni.autoencoder import AutoencoderConfig
 from inhabit.worldmodel.omni.block import DynamicsConfig
 from inhabit.worldmodel.omni.motion import MotionConfig
+from inhabit.worldmodel.omni.sound import HOPS, SoundConfig
+from inhabit.worldmodel.omni.text import TextConfig
 from inhabit.worldmodel.omni.transformer import TransformerConfig
 from inhabit.worldmodel.train.autoencoder import AutoencoderTraining
+from inhabit.worldmodel.train.config import LearnConfig
 from inhabit.worldmodel.train.decoder import DecoderTraining
 from inhabit.worldmodel.train.dynamics import DynamicsTraining
+from inhabit.worldmodel.train.footage import Footage
+from inhabit.worldmodel.train.soundtrack import Soundtrack
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,6 +31,9 @@ class Preset:
     decoder_training: DecoderTraining = field(default_factory=DecoderTraining)
     dynamics_training: DynamicsTraining = field(default_factory=DynamicsTraining)
 
+
+ATLAS_RECALL = RecallConfig(width=64, blocks=3, fineness=4)
+"""What tells distances where every view is made of pictures."""
 
 _CODEC = AutoencoderConfig(blocks=(1, 1, 1))
 _GPU_CODEC_TRAINING = AutoencoderTraining(batch=256, rate=2e-3)
@@ -112,3 +121,23 @@ def preset_for(name: str, *, width: int, height: int, actions: int, on_gpu: bool
         decoder_training=_GPU_DECODER_TRAINING,
         dynamics_training=filled,
     )
+
+
+def fitted(config: LearnConfig, footage: Footage, track: Soundtrack | None, *, on_gpu: bool) -> Preset:
+    """The preset that is asked for, as a recording wants it: its size and actions, and the senses that it has."""
+    info = footage.meta.world
+    preset = preset_for(
+        config.preset, width=info.width, height=info.height, actions=info.actions.size, on_gpu=on_gpu
+    )  # fmt: skip
+    text = TextConfig().longer(footage.texts) if footage.text_of is not None else None
+    sound = None
+    if track:
+        _, samples, channels = track.samples.shape
+        sound = SoundConfig(hop=samples // HOPS, channels=channels)
+    dynamics = replace(preset.dynamics, text=text, sound=sound)
+    if dynamics.motion and footage.pose is not None and config.memory_share:
+        motion = replace(dynamics.motion, travels=True)
+        sizes = ATLAS_RECALL if config.atlas else RecallConfig()
+        recall = replace(sizes, latent_channels=dynamics.latent_channels, grid=dynamics.grid)
+        dynamics = replace(dynamics, motion=motion, recall=recall)
+    return replace(preset, dynamics=dynamics)
