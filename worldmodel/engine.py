@@ -20,10 +20,10 @@ from inhabit.worldmodel.memory import pose as poses
 from inhabit.worldmodel.memory.album import PLACES, Album
 from inhabit.worldmodel.memory.atlas import Atlas
 from inhabit.worldmodel.memory.canvas import Canvas
-from inhabit.worldmodel.memory.foresight import Foresight, Hint
+from inhabit.worldmodel.memory.foresight import Foresight, Hint, held_in
 from inhabit.worldmodel.memory.recall import Recall
 from inhabit.worldmodel.memory.ring import Ring
-from inhabit.worldmodel.memory.vistas import Sides, Vistas
+from inhabit.worldmodel.memory.vistas import Vistas
 from inhabit.worldmodel.omni.autoencoder import Autoencoder, to_float, to_pixels
 from inhabit.worldmodel.omni.block import CONTEXT_LEVEL, K_MAX, Block, Prediction, earlier_frames
 from inhabit.worldmodel.omni.dynamics import Dynamics
@@ -180,7 +180,7 @@ class Engine:
             recalled=latents[:, -1, :0] if opening.recalled is None else opening.recalled[:, -1],
             album=opening.album,
             pose=opening.pose,
-            **_beyond(opening.sides, opening.pixels),
+            **held_in(opening.pixels, opening.sides),
             actions=opening.recent,
             frame=torch.full((b,), t - 1, device=self.device),
             key=key,
@@ -217,7 +217,7 @@ class Engine:
                 pixels=pixels,
                 carried=latents if self.motion else latents[:, :0],
                 canvas=Canvas.of(pixels if self._foresight.keeps else pixels[:, :0, :0]),
-                **_beyond(vistas and vistas.begin(b, self.autoencoder.config.factor, like), pixels),
+                **held_in(pixels, vistas and vistas.begin(b, self.autoencoder.config.factor, like)),
                 actions=torch.zeros(b, self._foresight.history, config.actions),
                 frame=whole,
                 key=whole,
@@ -307,7 +307,6 @@ class Engine:
             pixels=pixels,
             carried=hint.carried,
             **self._foresight.painted(hint, latents, pixels),
-            **_followed(hint),
             recalled=hint.recalled,
             pose=hint.pose,
             album=self._foresight.remember(state.album, pixels, hint.pose, now),
@@ -463,29 +462,6 @@ class Engine:
 
     def _grid(self, b: int, t: int, value: int) -> Tensor:
         return torch.full((b, t), value, dtype=torch.int64, device=self.device)
-
-
-def _beyond(sides: Sides | None, pixels: Tensor) -> dict[str, Any]:
-    """What a state holds of its sides, and of what is held in the view, when it begins with these pixels."""
-    if sides is None:
-        nothing = torch.zeros(len(pixels), 0, device=pixels.device)
-        hand = Canvas.of(pixels[:, :0, :0])
-        return {
-            "beyond": pixels[:, None][:, :0],
-            "taken": nothing,
-            "sunk": nothing,
-            "held": nothing.bool(),
-            "hand": hand,
-        }
-    held = torch.zeros_like(pixels[..., 0], dtype=torch.bool)
-    return {"beyond": sides.pixels, "taken": sides.taken, "sunk": sides.sunk, "held": held, "hand": Canvas.of(pixels)}
-
-
-def _followed(hint: Hint) -> dict[str, Tensor]:
-    """What a state holds of its sides, and of what is held, after a step; nothing new in a world without vistas."""
-    if hint.sides is None or hint.held is None:
-        return {}
-    return {"beyond": hint.sides.pixels, "taken": hint.sides.taken, "sunk": hint.sides.sunk, "held": hint.held}
 
 
 def _said(state: State) -> dict[str, Tensor]:

@@ -72,8 +72,8 @@ def test_frames_are_learnt_from_pictures_of_other_moments(footage):
     row, poses = np.arange(80), torch.from_numpy(footage.pose)
     for pictures in (nearest, lessons[lessons >= 0]):
         assert np.isin(pictures, rows).all()
-    found = lessons >= 0
-    assert found.mean() > 0.8
+    found = np.flatnonzero(lessons >= 0)
+    assert len(found) > 0.8 * len(row)
     assert (abs(nearest - row) >= SAME_MOMENT_FRAMES).all()
     shown = overlap(poses[lessons[found]], poses[found], 100.0)
     assert shown.min() >= LESSON_OVERLAP

@@ -285,15 +285,16 @@ class Foresight:
         known = state.recalled[:, -1]
         return torch.stack([known[..., 0].mean(1), known[..., -1].mean(1)], 1) < ALL_REMEMBERED
 
-    def painted(self, hint: Hint, latents: Tensor, pixels: Tensor) -> dict[str, Canvas]:
-        """What a state holds of the canvases of a frame that is made."""
+    def painted(self, hint: Hint, latents: Tensor, pixels: Tensor) -> dict[str, Any]:
+        """What a state holds of the canvases and sides of a frame that is made."""
         if not self.keeps:
             return {"canvas": hint.canvas}
         kept = (latents - hint.carried).abs().amax(1) < SAME
         canvas = hint.canvas.painted(kept, pixels, hint.sides and hint.sides.taken, hint.held)
-        if hint.hand is None:
+        if hint.hand is None or hint.sides is None:
             return {"canvas": canvas}
-        return {"canvas": canvas, "hand": hint.hand.painted(kept, pixels, only=hint.held)}
+        sides = {"beyond": hint.sides.pixels, "taken": hint.sides.taken, "sunk": hint.sides.sunk, "held": hint.held}
+        return {"canvas": canvas, "hand": hint.hand.painted(kept, pixels, only=hint.held), **sides}
 
     def seen(self, latents: Tensor) -> Tensor:
         """Frames as the world itself needs them, (b, h, w, 3) uint8; no rows in a world that does not look."""
@@ -307,6 +308,21 @@ class Foresight:
 
     def _number(self, b: int, value: int) -> Tensor:
         return torch.full((b,), value, dtype=torch.int64, device=self._device)
+
+
+def held_in(pixels: Tensor, sides: Sides | None) -> dict[str, Any]:
+    """What a state holds of its sides, and of what is held in the view, when it begins with these pixels.
+
+    Args:
+        sides: where a world has vistas.
+    """
+    if sides is None:
+        nothing = torch.zeros(len(pixels), 0, device=pixels.device)
+        parts = {"beyond": pixels[:, None][:, :0], "taken": nothing, "sunk": nothing, "held": nothing.bool()}
+        return {**parts, "hand": Canvas.of(pixels[:, :0, :0])}
+    held = torch.zeros_like(pixels[..., 0], dtype=torch.bool)
+    parts = {"beyond": sides.pixels, "taken": sides.taken, "sunk": sides.sunk, "held": held}
+    return {**parts, "hand": Canvas.of(pixels)}
 
 
 def _mostly(pixels: Tensor, cell: int) -> Tensor:
