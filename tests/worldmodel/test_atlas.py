@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from inhabit.bridge.controls import ActionMap
+from inhabit.bridge.errors import InhabitError
 from inhabit.bridge.world import WorldInfo
 from inhabit.worldmodel.engine import Engine
 from inhabit.worldmodel.memory.album import overlap
@@ -25,8 +26,11 @@ from inhabit.worldmodel.train.atlas import (
     choose_atlas,
     lesson_pictures,
     nearest_pictures,
+    shown_first,
 )
+from inhabit.worldmodel.train.config import LearnConfig
 from inhabit.worldmodel.train.footage import Footage
+from inhabit.worldmodel.train.presets import fitted
 
 UNIT = torch.tensor(100.0)
 HERE = torch.tensor([1000.3, 0.0, -517.7, 1.2, 0.0])
@@ -78,6 +82,31 @@ def test_frames_are_learnt_from_pictures_of_other_moments(footage):
     shown = overlap(poses[lessons[found]], poses[found], 100.0)
     assert shown.min() >= LESSON_OVERLAP
     assert shown.mean() < overlap(poses[nearest[found]], poses[found], 100.0).mean()
+
+
+def test_where_pictures_show_nothing_what_was_there_moves():
+    carried, recalled = torch.zeros(3, 2, 4, 4), torch.ones(3, 3, 4, 4)
+    recalled[:, -1, :, :1] = 0.2
+    shown = shown_first(recalled, carried, batch=2)
+    assert (shown[..., :1] == 0).all()
+    assert (shown[..., 1:] == 1).all()
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        ({"vistas": 10}, "both"),
+        ({"memory_share": 0.0}, "--memory-share 0"),
+        ({"preset": "nano"}, "preset nano"),
+        ({"blind": True}, "X, Y, Z, YAW and PITCH"),
+    ],
+)
+def test_an_atlas_that_cannot_be_is_refused(footage, asked, says, tmp_path):
+    asked = dict(asked)
+    blind = asked.pop("blind", False)
+    config = LearnConfig(recording=tmp_path, out=tmp_path / "pack", atlas=10, **asked)
+    with pytest.raises(InhabitError, match=says):
+        fitted(config, replace(footage, pose=None) if blind else footage, None, on_gpu=False)
 
 
 def test_walls_stop_who_walks():

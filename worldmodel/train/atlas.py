@@ -10,6 +10,7 @@ from torch import Tensor
 
 from inhabit.worldmodel.memory.album import overlap
 from inhabit.worldmodel.memory.atlas import TROD_STEP, Atlas, AtlasConfig
+from inhabit.worldmodel.memory.foresight import REMEMBERED
 from inhabit.worldmodel.train.footage import Footage
 
 SAME_MOMENT_FRAMES = 8
@@ -60,6 +61,18 @@ def lesson_pictures(footage: Footage, chosen: np.ndarray, unit: float, *, seed: 
         return torch.where(best > 0, at, -1)
 
     return _pictures(footage, chosen, unit, draw)
+
+
+def shown_first(recalled: Tensor, carried: Tensor, *, batch: int = 4096) -> Tensor:
+    """What pictures show, and where they show nothing, what motion carries there.
+
+    Shapes: (n, c + 1, h, w), (n, c, h, w) -> (n, c, h, w).
+    """
+    shown = torch.empty_like(carried)
+    for start in range(0, len(carried), batch):
+        some, known = recalled[start : start + batch, :-1], recalled[start : start + batch, -1:]
+        shown[start : start + batch] = torch.where(known >= REMEMBERED, some, carried[start : start + batch])
+    return shown
 
 
 def _pictures(footage: Footage, chosen: np.ndarray, unit: float, choose: Callable[[Tensor], Tensor]) -> np.ndarray:

@@ -27,7 +27,7 @@ from inhabit.worldmodel.omni.foley import Foley, FoleyConfig
 from inhabit.worldmodel.omni.motion import Motion
 from inhabit.worldmodel.omni.sound import SoundCodec
 from inhabit.worldmodel.pack import Pack, save_pack
-from inhabit.worldmodel.train.atlas import choose_atlas, lesson_pictures, nearest_pictures
+from inhabit.worldmodel.train.atlas import choose_atlas, lesson_pictures, nearest_pictures, shown_first
 from inhabit.worldmodel.train.autoencoder import encode_all, standardise, train_autoencoder
 from inhabit.worldmodel.train.calibration import calibrate_endings
 from inhabit.worldmodel.train.checks import Material, check_codec, check_dynamics, sample_rows
@@ -268,6 +268,8 @@ class Learner:
             given = (self.footage, world.carried, world.latents, pictures)
             recalled = recall_all(recall, world.autoencoder, *given, self.device, on_step=on_done)
             self.run.keep_latents("recalled", recalled)
+        if world.atlas:  # as play has it: what the atlas shows is not moved
+            world = replace(world, carried=shown_first(recalled, world.carried))
         return replace(world, recall=recall, recalled=recalled)
 
     def _pictures(self, world: Material) -> tuple[np.ndarray, np.ndarray, Material]:

@@ -124,7 +124,10 @@ def preset_for(name: str, *, width: int, height: int, actions: int, on_gpu: bool
 
 
 def fitted(config: LearnConfig, footage: Footage, track: Soundtrack | None, *, on_gpu: bool) -> Preset:
-    """The preset that is asked for, as a recording wants it: its size and actions, and the senses that it has."""
+    """The preset that is asked for, as a recording wants it: its size and actions, and the senses that it has.
+
+    Raises InhabitError for an atlas that cannot be.
+    """
     info = footage.meta.world
     preset = preset_for(
         config.preset, width=info.width, height=info.height, actions=info.actions.size, on_gpu=on_gpu
@@ -135,9 +138,24 @@ def fitted(config: LearnConfig, footage: Footage, track: Soundtrack | None, *, o
         _, samples, channels = track.samples.shape
         sound = SoundConfig(hop=samples // HOPS, channels=channels)
     dynamics = replace(preset.dynamics, text=text, sound=sound)
+    if config.atlas:
+        _check_atlas(config, footage, preset)
     if dynamics.motion and footage.pose is not None and config.memory_share:
         motion = replace(dynamics.motion, travels=True)
         sizes = ATLAS_RECALL if config.atlas else RecallConfig()
         recall = replace(sizes, latent_channels=dynamics.latent_channels, grid=dynamics.grid)
         dynamics = replace(dynamics, motion=motion, recall=recall)
     return replace(preset, dynamics=dynamics)
+
+
+def _check_atlas(config: LearnConfig, footage: Footage, preset: Preset) -> None:
+    if config.vistas:
+        raise InhabitError("Expected --atlas or --vistas, got both; an atlas is for levels that are always the same")
+    if footage.pose is None:
+        raise InhabitError(
+            f"Expected a recording with poses for --atlas, got none - at {config.recording}; "
+            f"record X, Y, Z, YAW and PITCH as variables (docs/packs.md)"
+        )
+    if not preset.dynamics.motion or not config.memory_share:
+        got = f"preset {config.preset}" if not preset.dynamics.motion else "--memory-share 0"
+        raise InhabitError(f"Expected a preset with motion and a memory for --atlas, got {got}; tiny has both")
