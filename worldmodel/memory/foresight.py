@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -15,7 +15,7 @@ from inhabit.worldmodel.memory import pose as poses
 from inhabit.worldmodel.memory.album import PLACES, Album, look_up
 from inhabit.worldmodel.memory.atlas import Atlas
 from inhabit.worldmodel.memory.canvas import Canvas
-from inhabit.worldmodel.memory.recall import Recall, fetch, turned
+from inhabit.worldmodel.memory.recall import Recall, aligned, fetch, turned
 from inhabit.worldmodel.memory.vistas import Sides, Vistas
 from inhabit.worldmodel.omni.autoencoder import Autoencoder, to_float, to_pixels
 from inhabit.worldmodel.omni.motion import Motion, behind, carry, held_still, places, uncovered
@@ -41,6 +41,9 @@ LEAD_RAD = math.radians(20)
 
 YOUNG = 0.5
 """How much pictures of the last second count where nothing is painted that they show."""
+
+ANEW_FRAMES = 6
+"""So often a world with an atlas shows all of a view by it."""
 
 Dress = Callable[[Tensor, Tensor], Tensor]
 """Changes pictures into what the words of sessions want."""
@@ -185,7 +188,7 @@ class Foresight:
         album, pose = state.album, poses.after(state.pose, travel)
         if moved is not None and (atlas := self.atlas(state.latents)):
             pose = atlas.within(pose, self._recall.unit)
-            return Hint(pose=pose, **(more | self._shown(atlas, more, moved, pose)))
+            return Hint(**(more | self._shown(atlas, more, moved, pose, now % ANEW_FRAMES == 0)))
         ahead, entering, found = pose, more.get("entering"), more.get("found")
         if entering is not None:  # what comes into view shall be remembered, what is in view is there
             turning = travel[:, 3:] * (travel[:, 3:].abs() > TURNING_RAD)
@@ -202,27 +205,37 @@ class Foresight:
             more["carried"] = torch.where(back[:, None], recalled[:, :-1], more["carried"])
         return Hint(recalled=recalled, pose=pose, **more)
 
-    def _shown(self, atlas: Atlas, more: dict[str, Any], moved: Tensor, pose: Tensor) -> dict[str, Any]:
-        """Parts of a Hint in a world with an atlas.
+    def _shown(self, atlas: Atlas, more: dict[str, Any], moved: Tensor, pose: Tensor, due: Tensor) -> dict[str, Any]:
+        """Parts of a Hint in a world with an atlas: what is in view moves on, and what comes into view is shown by the
+        atlas. Where that is due, all of it is, so that nothing is moved for long.
 
         Args:
             more: what there is without.
             moved: (b, 3, h, w) the newest frames as they move.
             pose: (b, 5) of the next ones.
+            due: (b,) bool: sessions that are shown all of it.
         """
         assert self._recall is not None
-        number = atlas.nearest(pose, self._recall.unit)
-        pixels, seen = to_float(atlas.pixels(number, self.seen)), atlas.pose[number].float()
-        nearness = self._recall.nearness(more["carried"], pose)
-        where, inside = self._recall.find(nearness, seen, pose, (moved.shape[-2], moved.shape[-1]))
-        latents = self._encoded(torch.where(inside > 0, fetch(pixels, where), moved))
-        known = F.avg_pool2d(inside, moved.shape[-1] // latents.shape[-1])
-        there = known[:, 0] >= REMEMBERED
+        recall, canvas, size = self._recall, more["canvas"], (moved.shape[-2], moved.shape[-1])
+        number = atlas.nearest(pose, recall.unit)
+        pictures, seen = atlas.pixels(number, self.seen), atlas.pose[number].float()
+        pixels, nearness = to_float(pictures), recall.nearness(more["carried"], pose)
+        if bool(due.any()):
+            found = atlas.within(aligned(recall, nearness, pixels, seen, moved, pose), recall.unit)
+            pose = torch.where(due[:, None], found, pose)
+        where, inside = recall.find(nearness, seen, pose, size)
+        shows = (inside[:, 0] > 0) & (due[:, None, None] | ~canvas.used)
+        latents = self._encoded(torch.where(shows[:, None], fetch(pixels, where), moved))
+        known = F.avg_pool2d(inside, size[1] // latents.shape[-1])
+        anew = Canvas.of(pictures)
+        anew = replace(anew, place=where, used=shows)
+        canvas = replace(canvas, used=canvas.used & ~shows)
         return {
             "carried": latents,
             "recalled": torch.cat([latents * (known > 0), known], 1),
-            "entering": more["entering"] & ~there,
-            "canvas": more["canvas"].without(there),
+            "entering": more["entering"] & (known[:, 0] < REMEMBERED),
+            "canvas": canvas.put_sessions(due.nonzero()[:, 0], anew.select(due)),
+            "pose": pose,
         }
 
     def _kept(self, state: State, actions: Tensor, dice: Tensor, dress: Dress) -> tuple[dict[str, Any], Tensor, Tensor]:

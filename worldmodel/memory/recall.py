@@ -8,19 +8,35 @@ to must look like the frame. (View synthesis as supervision: Zhou et al. 2017, a
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from inhabit.worldmodel.memory.pose import POSE, between
+from inhabit.worldmodel.memory.pose import POSE, after, between
 from inhabit.worldmodel.omni.autoencoder import Autoencoder
 from inhabit.worldmodel.omni.autoencoder import Block as ConvBlock
 from inhabit.worldmodel.omni.motion import place_of
 
 NEAREST = 0.05
 """Points less far ahead of the old eye than this, in units, cannot be in its picture."""
+
+ALIGN_CELL = 4
+"""Pictures are held against views in blocks of so many pixels."""
+
+ALIGN_UNITS, ALIGN_RAD = 0.06, math.radians(2)
+"""So far away, and turned by so much, a better pose is looked for."""
+
+LEAST_SEEN = 0.3
+"""Share of a view that a picture must show for its pose to be told by it."""
+
+CLEARLY = 0.9
+"""A pose is better from which a picture is off by this share of what it is off from the believed one."""
+
+FINE = 4
+"""Distances so fine, or finer, are smoothed over a latent."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,7 +95,12 @@ class Recall(nn.Module):
         )
         x = self.join(torch.cat([view, hints], 1).contiguous(memory_format=torch.channels_last))
         out = self.out(F.silu(self.blocks(x))).float()
-        return F.softplus(F.pixel_shuffle(out, self.config.fineness))
+        near = F.softplus(F.pixel_shuffle(out, self.config.fineness))
+        if self.config.fineness < FINE:
+            return near
+        # each place within a latent has a channel of its own, and they never quite agree
+        wide = self.config.fineness // 2 * 2 + 1
+        return F.avg_pool2d(near, wide, stride=1, padding=wide // 2, count_include_pad=False)
 
     def find(self, nearness: Tensor, seen: Tensor, now: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
         """Where a view's pixels lie in a picture.
@@ -155,3 +176,36 @@ def turned(
     latents = autoencoder.encode(moved.contiguous(memory_format=torch.channels_last))
     known = F.avg_pool2d(inside, pixels.shape[-1] // view.shape[-1]).to(latents.dtype)
     return torch.cat([latents * (known > 0), known], 1)
+
+
+def aligned(recall: Recall, nearness: Tensor, pixels: Tensor, seen: Tensor, view: Tensor, now: Tensor) -> Tensor:
+    """The poses, near those that are believed in, from which old pictures look most like views.
+
+    Args:
+        nearness: (b, 1, rows, columns) of the views.
+        pixels: (b, 3, h, w) in [-1, 1], the old pictures.
+        seen: (b, 5) their poses.
+        view: (b, 3, h, w) in [-1, 1].
+        now: (b, 5) the believed poses of the views.
+
+    Returns:
+        (b, 5), the believed ones where no other fits clearly better.
+    """
+    small, target = F.avg_pool2d(pixels.float(), ALIGN_CELL), F.avg_pool2d(view.float(), ALIGN_CELL)
+    size = (small.shape[-2], small.shape[-1])
+    steps = torch.linspace(-1, 1, 5, device=now.device)
+    right, ahead, turn = torch.meshgrid(steps, steps, steps, indexing="ij")
+    level = torch.zeros_like(turn)
+    reach = ALIGN_UNITS * recall.unit
+    offsets = torch.stack([right * reach, level, ahead * reach, turn * ALIGN_RAD, level], -1).flatten(0, 2)
+    found = []
+    for one in range(len(now)):  # each by itself: sessions do not depend on their neighbours
+        poses = after(now[one, None].expand(len(offsets), -1), offsets)
+        several = [part[one, None].expand(len(offsets), *part.shape[1:]) for part in (nearness, seen, small)]
+        where, inside = recall.find(several[0], several[1], poses, size)
+        off = (fetch(several[2], where) - target[one]).abs().mean(1, keepdim=True)
+        off = (off * inside).sum((1, 2, 3)) / inside.sum((1, 2, 3)).clamp(min=1)
+        off = torch.where(inside.mean((1, 2, 3)) > LEAST_SEEN, off, torch.inf)
+        best, here = off.argmin(), len(offsets) // 2
+        found.append(poses[best if off[best] < CLEARLY * off[here] else here])
+    return torch.stack(found)
