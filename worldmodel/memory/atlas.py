@@ -26,6 +26,9 @@ TROD_STEP = 0.05
 STRIDE = 0.08
 """Nobody gets further than this, in units, from where people stood."""
 
+CLOSER = 4
+"""A picture that was taken so many times nearer is worth the angle that it may be off: who turns needs no distances."""
+
 KEPT_OPEN = 1024
 """So many pictures that were shown last are kept as pixels."""
 
@@ -79,8 +82,8 @@ class Atlas(nn.Module):
         return self
 
     def nearest(self, pose: Tensor, unit: Tensor | float) -> Tensor:
-        """The picture that shows most of each view. Shapes: (b, 5) -> (b,) int64."""
-        return overlap(self.pose.float(), pose[:, None], unit).argmax(1)
+        """The picture that shows each view best. Shapes: (b, 5) -> (b,) int64."""
+        return overlap(self.pose.float(), pose[:, None], unit / CLOSER).argmax(1)
 
     def within(self, pose: Tensor, unit: Tensor) -> Tensor:
         """The pose, but near where people stood: walls stop who walks. Shapes: (b, 5) -> (b, 5)."""

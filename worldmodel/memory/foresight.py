@@ -42,7 +42,7 @@ LEAD_RAD = math.radians(20)
 YOUNG = 0.5
 """How much pictures of the last second count where nothing is painted that they show."""
 
-ANEW_FRAMES = 6
+ANEW_FRAMES = 2
 """So often a world with an atlas shows all of a view by it."""
 
 Dress = Callable[[Tensor, Tensor], Tensor]

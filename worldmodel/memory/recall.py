@@ -36,7 +36,7 @@ CLEARLY = 0.9
 """A pose is better from which a picture is off by this share of what it is off from the believed one."""
 
 FINE = 4
-"""Distances so fine, or finer, are smoothed over a latent."""
+"""Distances so fine, or finer, are smoothed over two latents."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,7 +99,7 @@ class Recall(nn.Module):
         if self.config.fineness < FINE:
             return near
         # each place within a latent has a channel of its own, and they never quite agree
-        wide = self.config.fineness // 2 * 2 + 1
+        wide = 2 * self.config.fineness + 1
         return F.avg_pool2d(near, wide, stride=1, padding=wide // 2, count_include_pad=False)
 
     def find(self, nearness: Tensor, seen: Tensor, now: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from inhabit.worldmodel.memory.album import overlap
-from inhabit.worldmodel.memory.atlas import TROD_STEP, Atlas, AtlasConfig
+from inhabit.worldmodel.memory.atlas import CLOSER, TROD_STEP, Atlas, AtlasConfig
 from inhabit.worldmodel.memory.foresight import REMEMBERED
 from inhabit.worldmodel.train.footage import Footage
 
@@ -48,7 +48,7 @@ def choose_atlas(footage: Footage, latents: Tensor, count: int, unit: float) -> 
 
 def nearest_pictures(footage: Footage, chosen: np.ndarray, unit: float) -> np.ndarray:
     """The row of the picture that an atlas of the rows `chosen` shows at each row, but another moment's. (n,) int64."""
-    return _pictures(footage, chosen, unit, lambda shown: shown.argmax(1))
+    return _pictures(footage, chosen, unit / CLOSER, lambda shown: shown.argmax(1))
 
 
 def lesson_pictures(footage: Footage, chosen: np.ndarray, unit: float, *, seed: int = 0) -> np.ndarray:
