@@ -182,7 +182,12 @@ SIDE, AROUND = 64, 256
 
 
 @pytest.fixture(scope="module")
-def turning(tmp_path_factory):
+def turning(turning_recording):
+    return load_footage(turning_recording)
+
+
+@pytest.fixture(scope="module")
+def turning_recording(tmp_path_factory):
     """Play of a world in which one turns within a round wall, 256 pixels around."""
     folder = tmp_path_factory.mktemp("turning") / "recording"
     button = ActionMap(sources=(ActionSource(name="TURN", kind="axis", keys=("KeyD",), keys_back=("KeyA",)),))
@@ -202,7 +207,7 @@ def turning(tmp_path_factory):
                 yaw = (at * 360 / AROUND + 180) % 360 - 180
                 view = wall[row, np.floor(column + at).astype(int) % AROUND]
                 recorder.add(view, action=(turn / 4,), first=step == 0, variables=(yaw,))
-    return load_footage(folder)
+    return folder
 
 
 def test_recordings_with_an_angle_have_poses_and_travels(turning):
@@ -293,3 +298,34 @@ def test_nothing_is_shown_of_what_was_behind(small_pack):
     assert not shown[0].any()
     assert bool(shown[1, -1, :, :2].any())
     assert not shown[1, :, :, 3:].any()
+
+
+@pytest.mark.slow
+def test_a_level_is_learnt_with_its_atlas(turning_recording, tmp_path):
+    """Whoever turns away and goes on turning sees where one began again, though no album has seen it for a while."""
+    from inhabit.worldmodel.train.config import LearnConfig
+    from inhabit.worldmodel.train.display import Display
+    from inhabit.worldmodel.train.learn import learn
+
+    config = LearnConfig(
+        recording=turning_recording,
+        out=tmp_path / "level",
+        minutes=1.5,
+        codec_share=0.4,
+        motion_share=0.15,
+        memory_share=0.15,
+        sound_share=0,
+        keep="all",
+        atlas=60,
+        device="cpu",
+    )
+    learn(config, Display())
+    pack = load_pack(tmp_path / "level")
+    assert pack.atlas is not None
+    assert pack.atlas.config.pictures == 60
+    world = NeuralWorld(pack, Engine.of(pack))
+    begun = world.reset(seed=0).pixels.astype(float)
+    seen = [world.step(Controls(action=(1.0,))).pixels.astype(float) for _ in range(2 * AROUND // 4)]
+    off = [abs(frame - begun).mean() for frame in seen]
+    again = AROUND // 4
+    assert min(off[again - 8 : again + 8]) < 0.6 * np.median(off)
