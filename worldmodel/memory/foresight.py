@@ -249,7 +249,9 @@ class Foresight:
             where = where if self._vistas is None else uncovered(where)  # others paint it
             canvas, moved = canvas.move(where, shown)
             entering = _mostly((where.abs() >= 1).any(-1), cell)
-            return {"carried": self._encoded(moved), "canvas": canvas, "entering": entering}, travel, moved
+            # an atlas changes what is encoded: until then, the frame before is about what will be seen
+            carried = state.latents if self.atlas(state.latents) else self._encoded(moved)
+            return {"carried": carried, "canvas": canvas, "entering": entering}, travel, moved
 
         def opened(latents: Tensor, whose: Tensor) -> Tensor:
             return self.seen(dress(latents, whose))
