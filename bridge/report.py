@@ -37,6 +37,7 @@ def machine(device: str = "cpu") -> dict[str, Any]:
     if torch is not None:
         said |= {"torch": str(torch.__version__), "threads": torch.get_num_threads()}
         said["wait_policy"] = os.environ.get("OMP_WAIT_POLICY", "")
+        said["vectors"] = torch.backends.cpu.get_cpu_capability()
         if device.startswith("cuda"):
             said["gpu"] = torch.cuda.get_device_name(device)
     return said

@@ -40,11 +40,15 @@ class Options:
     players: tuple[str, ...] = ()
     """Who plays them: explorer, random, scripted; by default all three."""
 
+    world: str = ""
+    """A world of Take Cover to begin with, a pack's name or folder, in place of one that is learnt first."""
+
     world_minutes: float | None = None
     """Length of the world's first training; by default the scale's. To refine it takes as long in proportion."""
 
     rounds: int | None = None
-    """How often the world is refined on what its policies see in the real game; by default the scale's."""
+    """How often the world is refined on what its policies see in the real game, 0 or more; by default the
+    scale's."""
 
     imagined_steps: int | None = None
     """Steps that each policy learns from; by default the scale's."""
@@ -97,7 +101,7 @@ def run(options: Options) -> None:
         "gate": options.gate,
     }
     chosen = {name: value for name, value in told.items() if value is not None}
-    config = replace(config, device=options.device, **chosen)
+    config = replace(config, device=options.device, world=options.world, **chosen)
     experiment = TakeCover(config, make_dreams, Display())
     if options.only_record:
         experiment.record()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import shutil
 import subprocess
 import sys
 import time
@@ -18,6 +19,7 @@ from PIL import Image
 
 from inhabit.bridge.errors import InhabitError
 from inhabit.bridge.report import write_report
+from inhabit.worldmodel.catalog import find_pack
 from inhabit.worldmodel.experiments import config as settings
 from inhabit.worldmodel.experiments.config import PPOConfig, take_cover
 from inhabit.worldmodel.experiments.measures import mean_with_interval, over_seeds, rank_correlation, transfer_ratio
@@ -249,12 +251,50 @@ def test_a_setting_that_does_not_fit_is_named(tmp_path):
         replace(config, main_temperature=2.0)
     with pytest.raises(InhabitError, match="seeds of at least 1"):
         replace(config, seeds=0)
+    with pytest.raises(InhabitError, match="rounds of at least 0"):
+        replace(config, rounds=-1)
     with pytest.raises(InhabitError, match="explorer, random, scripted, got robot"):
         replace(config, players=("random", "robot"))
 
 
 def test_each_round_lets_policies_of_the_newest_world_play_and_refines_it(tmp_path, monkeypatch):
     """And policies at all temperatures learn in the last one alone."""
+    config = replace(take_cover("smoke", tmp_path, workers=1), rounds=2, temperatures=(1.0, 1.3))
+    order, report = stages_of(config, monkeypatch)
+    assert order == [
+        "world-0, 0.6 min", "policy-0-1-0", "collect 0", "world-1, 0.25 min", "policy-1-1-0", "collect 1",
+        "world-2, 0.25 min", "policy-2-1-0", "policy-2-1.3-0", "real-0",
+    ]  # fmt: skip
+    assert [one["mean_tics"] for one in report["rounds"]] == [400.0, 400.0]
+    assert set(report["dream"]) == {"1", "1.3"}
+
+
+def test_an_experiment_begins_with_the_world_that_it_is_told(tmp_path, monkeypatch):
+    """Nothing is learnt before policies are; without rounds the world stays what it was."""
+    pack, out = tmp_path / "mine", tmp_path / "out"
+    shutil.copytree(find_pack("doom-take-cover"), pack)
+    config = replace(take_cover("smoke", out, workers=1), world=str(pack), rounds=0)
+    order, report = stages_of(config, monkeypatch)
+    assert order == ["policy-0-1-0", "real-0"]
+    assert report["rounds"] == []
+    assert report["config"]["world"] == str(pack)
+    for kept in (out / "world-0", out / settings.PACK_NAME):
+        assert (kept / "dynamics.safetensors").read_bytes() == (pack / "dynamics.safetensors").read_bytes()
+
+
+def test_a_world_of_something_else_is_refused_before_anything_is_done(tmp_path, monkeypatch):
+    config = take_cover("smoke", tmp_path / "out", workers=1)
+    for world, said in (
+        ("doom-center", "got doom:defend_the_center at 128x96 - doom-center"),
+        ("nowhere", "'nowhere'"),
+    ):
+        with pytest.raises(InhabitError, match=said):
+            stages_of(replace(config, world=world), monkeypatch)
+        assert not (tmp_path / "out").exists()
+
+
+def stages_of(config: settings.TakeCoverConfig, monkeypatch: pytest.MonkeyPatch) -> tuple[list[str], dict[str, Any]]:
+    """The order of an experiment's stages, with nothing behind them, and the report."""
     from inhabit.worldmodel.experiments import take_cover as module
 
     order: list[str] = []
@@ -279,14 +319,8 @@ def test_each_round_lets_policies_of_the_newest_world_play_and_refines_it(tmp_pa
     monkeypatch.setattr(module.TakeCover, "_test", lambda self, player, pack, *, pieces: [250.0, 270.0])
     monkeypatch.setattr(module.TakeCover, "_endings", lambda self, pieces: endings)
     monkeypatch.setattr(module.TakeCover, "_rates", lambda self, pieces: rates)
-    config = replace(take_cover("smoke", tmp_path, workers=1), rounds=2, temperatures=(1.0, 1.3))
-    report = module.TakeCover(config, Mock(), Display()).run()
-    assert order == [
-        "world-0, 0.6 min", "policy-0-1-0", "collect 0", "world-1, 0.25 min", "policy-1-1-0", "collect 1",
-        "world-2, 0.25 min", "policy-2-1-0", "policy-2-1.3-0", "real-0",
-    ]  # fmt: skip
-    assert [one["mean_tics"] for one in report["rounds"]] == [400.0, 400.0]
-    assert set(report["dream"]) == {"1", "1.3"}
+    monkeypatch.setattr(module, "put_starts", lambda world, recording: 3)
+    return order, module.TakeCover(config, Mock(), Display()).run()
 
 
 @pytest.mark.slow

@@ -350,7 +350,8 @@ def _machines(reports: Sequence[Report]) -> list[str]:
             continue
         m = report["machine"]
         name = f"{m['gpu']}, " if m.get("gpu") else ""
-        line = f"Measured on: {name}{m['cpu']}, {m['cores']} cores, {m['system']}, Python {m['python']}"
+        vectors = f" with {m['vectors']}" if "vectors" in m else ""
+        line = f"Measured on: {name}{m['cpu']}{vectors}, {m['cores']} cores, {m['system']}, Python {m['python']}"
         line += f", torch {m['torch']}." if "torch" in m else "."
         said += [line] if line not in said else []
     return said

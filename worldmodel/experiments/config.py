@@ -67,6 +67,9 @@ class TakeCoverConfig:
     out: Path
     """Folder for recordings, the world, policies, the report and plots. What is there already is not done again."""
 
+    world: str = ""
+    """A pack (its name or folder) to begin with, in place of a world that is learnt first."""
+
     preset: str = "nano"
     """Size of the world."""
 
@@ -81,7 +84,8 @@ class TakeCoverConfig:
     anew all the time. In a world that had never seen the latter, a policy that fidgets does not die."""
 
     rounds: int = 2
-    """How often policies that learnt in the world play the real game, and the world is refined on that."""
+    """How often policies that learnt in the world play the real game, and the world is refined on that; 0 takes the
+    first world as it is."""
 
     collect_episodes: int = 900
     """Real episodes that the policies of one round play."""
@@ -137,8 +141,9 @@ class TakeCoverConfig:
         if unknown or not self.players:
             raise InhabitError(f"Expected players among {', '.join(PLAYERS)}, got {', '.join(unknown) or 'none'}")
         for name in ("episodes", "rounds", "seeds", "test_episodes", "checkpoints", "workers", "horizon"):
-            if getattr(self, name) < 1:
-                raise InhabitError(f"Expected {name} of at least 1, got {getattr(self, name)}")
+            least = 0 if name == "rounds" else 1
+            if getattr(self, name) < least:
+                raise InhabitError(f"Expected {name} of at least {least}, got {getattr(self, name)}")
 
 
 def take_cover(scale: Scale, out: Path, *, workers: int) -> TakeCoverConfig:

@@ -23,6 +23,7 @@ import torch
 
 from inhabit.bridge.errors import InhabitError
 from inhabit.bridge.report import read_report, write_report
+from inhabit.worldmodel.catalog import find_pack, read_header
 from inhabit.worldmodel.experiments.config import (
     CHECKED,
     COLLECTED,
@@ -30,6 +31,7 @@ from inhabit.worldmodel.experiments.config import (
     PACK_NAME,
     REAL_TRAINED,
     RECORDED,
+    SOURCE,
     TESTED,
     PPOConfig,
     TakeCoverConfig,
@@ -90,7 +92,7 @@ class TakeCover:
         self._check_settings()
         self.record()
         floor = self._once("random", lambda pieces: {"tics": self._test("random", None, pieces=pieces)})
-        self._once("world-0", lambda pieces: self._learn("world-0", config.world_minutes, pieces))
+        self._once("world-0", self._first_world)
         rounds = [self._round(number) for number in range(config.rounds)]
         dreamt = [Run(config.rounds, t, seed) for t in config.temperatures for seed in range(config.seeds)]
         told = self._learn_all([*dreamt, *(Run(None, 1.0, seed) for seed in range(config.seeds))])
@@ -119,7 +121,10 @@ class TakeCover:
         self._once("recorded", self._record)
 
     def _check_settings(self) -> None:
-        """Raise InhabitError when the folder holds stages of an experiment with other settings."""
+        """Raise InhabitError when the folder holds stages of an experiment with other settings, or the world to begin
+        with is none of Take Cover."""
+        if self.config.world:
+            check_world_fits(self.config)
         mine = {name: value for name, value in plain(self.config).items() if name not in ANY_TIME}
         there = self._once("settings", lambda pieces: mine)
         other = [name for name, value in mine.items() if there.get(name) != value]
@@ -146,6 +151,14 @@ class TakeCover:
             told[f"policy {seed}"] = self._summary(self._play(file, range(first, first + share), pieces, record=True))
         return told
 
+    def _first_world(self, pieces: Path) -> dict[str, Any]:
+        """Learn it, or take the one that the experiment was told to begin with."""
+        if not self.config.world:
+            return self._learn("world-0", self.config.world_minutes, pieces)
+        shutil.rmtree(self.world, ignore_errors=True)
+        shutil.copytree(find_pack(self.config.world), self.world)
+        return {"minutes": 0.0, "beginnings": self._keep_world("world-0")}
+
     def _learn(self, name: str, minutes: float, pieces: Path) -> dict[str, Any]:
         """Learn or refine the world for what is left of `minutes`, give it starts, and keep a copy under `name`."""
         clock, recall = Clock(self.display, pieces / "clock.json"), None
@@ -158,10 +171,14 @@ class TakeCover:
             self.display.say(f"the codec shows {recall:.0%} of the objects, not {self.config.gate:.0%}: it must do")
             self._learn_for(minutes, recall, clock)
         clock.note()
+        return {"minutes": minutes, "beginnings": self._keep_world(name), "below_gate": recall}
+
+    def _keep_world(self, name: str) -> int:
+        """Give the world its starts and keep a copy of it under `name`; returns how many starts begin an episode."""
         beginnings = put_starts(self.world, self.recording)
         shutil.rmtree(self.out / name, ignore_errors=True)
         shutil.copytree(self.world, self.out / name)
-        return {"minutes": minutes, "beginnings": beginnings, "below_gate": recall}
+        return beginnings
 
     def _learn_for(self, minutes: float, gate: float, clock: Clock) -> None:
         from inhabit.worldmodel.train.learn import learn
@@ -371,6 +388,17 @@ class TakeCover:
         tics = [episode.tics for episode in episodes]
         return {"episodes": len(tics), "frames": sum(episode.frames for episode in episodes),
                 "mean_tics": float(np.mean(tics))}  # fmt: skip
+
+
+def check_world_fits(config: TakeCoverConfig) -> None:
+    """Raise InhabitError unless the world to begin with is one of Take Cover, at the experiment's size."""
+    header = read_header(find_pack(config.world))
+    got = (header.source, header.info.width, header.info.height)
+    if got != (SOURCE, config.size, config.size):
+        raise InhabitError(
+            f"Expected a world of {SOURCE} at {config.size}x{config.size}, got {got[0] or 'one of nothing known'} at "
+            f"{got[1]}x{got[2]} - {config.world}"
+        )
 
 
 def reached(world: Path) -> float | None:
