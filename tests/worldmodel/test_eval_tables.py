@@ -42,15 +42,23 @@ BENCH = {
     "client": {"fps": 17.4, "rate_hz": 17.5, "input_to_frame_ms": {"p50": 70.2, "p95": 90.0, "p99": 95.0}},
     "bridge": {"overhead_ms": {"p50": 0.4, "p99": 1.2}},
 }
+TRANSFER = {
+    "random": {"mean_tics": 282.7, "ci95": [254.6, 311.8]},
+    "dream": {"1.15": {"mean_tics": 371.0, "ci95": [345.0, 398.0], "imagined_mean_tics": 910.3, "transfer_ratio": 0.434}},
+    "real": {"mean_tics": 485.7, "ci95": [425.3, 546.9]},
+    "transfer_ratio": 0.434,
+    "machine": MACHINE,
+}
 
 
 def test_every_table_holds_the_reports_figures():
     page = "\n".join(f"<!-- {name}: begin -->\n<!-- {name}: end -->" for name in tables.TABLES)
-    filled = tables.fill(page, [EVAL, BENCH], "page.md")
+    filled = tables.fill(page, [EVAL, BENCH, TRANSFER], "page.md")
     for figure in ("0.51", "0.84 / 0.88", "31.0", "70 ms", "1.00 times as long", "17.4 of 17.5", "Test CPU"):
         assert figure in filled, figure
     assert "| termination | 0 | - | - |" in filled
-    assert tables.fill(filled, [EVAL, BENCH], "page.md") == filled
+    assert "| dream, temperature 1.15 | 371 (345 to 398) | 910 | 0.43 |" in filled
+    assert tables.fill(filled, [EVAL, BENCH, TRANSFER], "page.md") == filled
 
 
 def test_a_table_without_reports_stays_as_it_is():

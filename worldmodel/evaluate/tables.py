@@ -26,9 +26,9 @@ class Options:
     """Which reports go into which pages."""
 
     reports: tyro.conf.Positional[tuple[Path, ...]]
-    """JSON files that `inhabit eval --report` and `inhabit bench --report` wrote."""
+    """JSON files that `inhabit eval --report`, `inhabit bench --report` and `inhabit experiment` wrote."""
 
-    pages: tuple[Path, ...] = (Path("docs/performance.md"), Path("docs/quality.md"), Path("README.md"))
+    pages: tuple[Path, ...] = (Path("docs/performance.md"), Path("docs/quality.md"), Path("docs/rl.md"), Path("README.md"))
     """Markdown files with marks."""
 
     check: bool = False
@@ -307,6 +307,20 @@ def modes(reports: Sequence[Report]) -> str:
     return _table(head, rows) if rows else ""
 
 
+def transfer(reports: Sequence[Report]) -> str:
+    """How long agents survive in the game that learnt in a dream of it."""
+    rows: list[Sequence[str]] = []
+    for report in _kind(reports, "transfer_ratio"):
+        rows.append(("chance", _ranged(report["random"], "mean_tics", 0), "-", "-"))
+        rows += [
+            (f"dream, temperature {t}", _ranged(dream, "mean_tics", 0), _number(dream["imagined_mean_tics"], 0),
+             _number(dream["transfer_ratio"]))
+            for t, dream in report["dream"].items()
+        ]  # fmt: skip
+        rows.append(("Doom", _ranged(report["real"], "mean_tics", 0), "-", "1"))
+    return _table(("learnt in", "tics in Doom (95 %)", "in the dream", "transfer ratio"), rows) if rows else ""
+
+
 def machines(reports: Sequence[Report]) -> str:
     """The machines that figures were measured on."""
     return "\n".join(_machines(reports))
@@ -325,6 +339,7 @@ TABLES: dict[str, Callable[[Sequence[Report]], str]] = {
     "endurance": endurance,
     "kinds": kinds,
     "modes": modes,
+    "transfer": transfer,
     "machines": machines,
 }
 
@@ -358,7 +373,8 @@ def _machines(reports: Sequence[Report]) -> list[str]:
 
 
 def _ranged(figures: Mapping[str, Any], name: str, digits: int = 2) -> str:
-    low, high = figures["ci95"][name]
+    interval = figures["ci95"]
+    low, high = interval[name] if isinstance(interval, Mapping) else interval
     return f"{_number(figures[name], digits)} ({_number(low, digits)} to {_number(high, digits)})"
 
 
