@@ -117,14 +117,19 @@ class Pack:
         return digest.hexdigest()
 
 
-def load_pack(folder: Path) -> Pack:
-    """Read a pack. Raises PackError that names what is missing or damaged."""
+def read_file(folder: Path) -> WorldFile:
+    """What a pack is made of, without its weights. Raises PackError for a missing or damaged world.json."""
     read_header(folder)  # a missing or foreign world.json gets its own message
     path = folder / WORLD_JSON
     try:
-        file = msgspec.json.decode(path.read_bytes(), type=WorldFile)
+        return msgspec.json.decode(path.read_bytes(), type=WorldFile)
     except msgspec.DecodeError as error:
         raise PackError(f"Expected a valid {WORLD_JSON}, got: {error} - at {path}") from error
+
+
+def load_pack(folder: Path) -> Pack:
+    """Read a pack. Raises PackError that names what is missing or damaged."""
+    file = read_file(folder)
     autoencoder, dynamics = Autoencoder(file.autoencoder), Dynamics(file.dynamics)
     fill(autoencoder, folder / "autoencoder.safetensors")
     fill(dynamics, folder / "dynamics.safetensors")

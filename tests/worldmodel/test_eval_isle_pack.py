@@ -82,7 +82,7 @@ def tiny(monkeypatch):
             self,
             seeds=self.seeds[:2],
             judge_seeds=2,
-            judges=JudgesConfig(detector_steps=2, inverse_dynamics_steps=2),
+            judges=JudgesConfig(glimpses=32, glimpse_steps=2, inverse_dynamics_steps=2),
             fidelity=FidelityConfig(windows=3, far_windows=2, shuffled=3, codec_frames=8, action_triples=9),
             isle=TINY,
             mode=ModesConfig(windows=2, timed_frames=2, timed_s=1),

@@ -44,7 +44,9 @@ BENCH = {
 }
 TRANSFER = {
     "random": {"mean_tics": 282.7, "ci95": [254.6, 311.8]},
-    "dream": {"1.15": {"mean_tics": 371.0, "ci95": [345.0, 398.0], "imagined_mean_tics": 910.3, "transfer_ratio": 0.434}},
+    "dream": {
+        "1.15": {"mean_tics": 371.0, "ci95": [345.0, 398.0], "imagined_mean_tics": 910.3, "transfer_ratio": 0.434},
+    },
     "real": {"mean_tics": 485.7, "ci95": [425.3, 546.9]},
     "transfer_ratio": 0.434,
     "machine": MACHINE,

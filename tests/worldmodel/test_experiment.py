@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import shutil
 import subprocess
@@ -284,13 +285,55 @@ def test_an_experiment_begins_with_the_world_that_it_is_told(tmp_path, monkeypat
 
 def test_a_world_of_something_else_is_refused_before_anything_is_done(tmp_path, monkeypatch):
     config = take_cover("smoke", tmp_path / "out", workers=1)
+    shipped = find_pack("doom-take-cover")
+    for name, old, new in (
+        ("fast", '"rate_hz":8.75', '"rate_hz":35.0'),
+        ("strange", '"preset":"nano"', '"preset":"other"'),
+    ):
+        shutil.copytree(shipped, tmp_path / name)
+        told = json.loads((shipped / "world.json").read_text())
+        text = json.dumps(told, separators=(",", ":"))
+        assert old in text
+        (tmp_path / name / "world.json").write_text(text.replace(old, new))
     for world, said in (
-        ("doom-center", "got doom:defend_the_center at 128x96 - doom-center"),
+        ("doom-center", "got doom:defend_the_center at 128x96, 17.5 Hz - doom-center"),
         ("nowhere", "'nowhere'"),
+        (str(tmp_path / "fast"), "got doom:take_cover at 64x64, 35 Hz"),
+        (str(tmp_path / "strange"), "preset nano, which rounds would refine, got other .* choose --rounds 0"),
     ):
         with pytest.raises(InhabitError, match=said):
             stages_of(replace(config, world=world), monkeypatch)
         assert not (tmp_path / "out").exists()
+
+
+def test_a_world_inside_the_experiments_folder_is_refused_and_left_there(tmp_path, monkeypatch):
+    mine = tmp_path / "out" / settings.PACK_NAME
+    shutil.copytree(find_pack("doom-take-cover"), mine)
+    config = replace(take_cover("smoke", tmp_path / "out", workers=1), world=str(mine), rounds=0)
+    with pytest.raises(InhabitError, match="world outside"):
+        stages_of(config, monkeypatch)
+    assert (mine / "dynamics.safetensors").is_file()
+
+
+def test_a_folder_that_was_begun_before_worlds_could_be_named_goes_on(tmp_path, monkeypatch):
+    config = replace(take_cover("smoke", tmp_path, workers=1), rounds=0)
+    stages_of(config, monkeypatch)
+    kept = tmp_path / "stages" / "settings.json"
+    told = json.loads(kept.read_text())
+    assert told.pop("world") == ""
+    kept.write_text(json.dumps(told))
+    stages_of(config, monkeypatch)
+    with pytest.raises(InhabitError, match="begun with"):
+        stages_of(replace(config, seeds=7), monkeypatch)
+
+
+def test_a_world_that_was_begun_with_may_be_gone_when_the_experiment_goes_on(tmp_path, monkeypatch):
+    pack = tmp_path / "mine"
+    shutil.copytree(find_pack("doom-take-cover"), pack)
+    config = replace(take_cover("smoke", tmp_path / "out", workers=1), world=str(pack), rounds=0)
+    stages_of(config, monkeypatch)
+    shutil.rmtree(pack)
+    stages_of(config, monkeypatch)
 
 
 def stages_of(config: settings.TakeCoverConfig, monkeypatch: pytest.MonkeyPatch) -> tuple[list[str], dict[str, Any]]:

@@ -15,6 +15,7 @@ from inhabit.bridge.controls import Controls
 from inhabit.bridge.errors import InhabitError
 from inhabit.bridge.toy import ToyWorld
 from inhabit.worldmodel.engine import Engine
+from inhabit.worldmodel.memory.atlas import Atlas, AtlasConfig
 from inhabit.worldmodel.omni.autoencoder import Autoencoder, AutoencoderConfig
 from inhabit.worldmodel.omni.block import CONTEXT_LEVEL, K_MAX, Block, Painting, Prediction
 from inhabit.worldmodel.omni.detail import NormedBlock
@@ -33,7 +34,7 @@ from inhabit.worldmodel.train.latents import Latents, goes_on, object_cells
 from inhabit.worldmodel.train.learn import NORMED
 from inhabit.worldmodel.train.presets import preset_for
 from inhabit.worldmodel.train.rehearsal import Rehearsal, RehearsalConfig
-from inhabit.worldmodel.train.run import Run
+from inhabit.worldmodel.train.run import Run, kept_pictures
 from inhabit.worldmodel.train.scars import scarred
 from inhabit.worldmodel.train.schedule import TRIAL_STEPS, Average, Budget, Threads, learning_rate
 from inhabit.worldmodel.train.shortcut import bootstrap_target
@@ -181,6 +182,13 @@ def test_an_older_pack_goes_on_as_the_kind_that_it_is(small_pack, tmp_path):
     assert run.knows(NORMED) is False
     run.keep("dynamics-network", Dynamics(replace(small_pack.file.dynamics, normed=True)))
     assert run.knows(NORMED) is True
+
+
+def test_a_pack_that_is_improved_keeps_its_pictures(small_pack, tmp_path):
+    assert kept_pictures(tmp_path / "pack") == (0, 0)
+    file = msgspec.structs.replace(small_pack.file, atlas=AtlasConfig(pictures=5, trodden=2, grid=(4, 4)))
+    save_pack(replace(small_pack, file=file, atlas=Atlas(file.atlas)), tmp_path / "pack")
+    assert kept_pictures(tmp_path / "pack") == (0, 5)
 
 
 def test_half_steps_of_a_perfect_network_lead_to_the_clean_frame(small_pack):

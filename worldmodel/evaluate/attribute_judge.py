@@ -17,16 +17,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from inhabit.worldmodel.catalog import PackError
+from inhabit.worldmodel.evaluate import shipped
+from inhabit.worldmodel.evaluate.glimpses import glimpses
 from inhabit.worldmodel.evaluate.patches import patches_of
 from inhabit.worldmodel.omni.autoencoder import Block, to_float
-from inhabit.worldmodel.pack import fill, write_tensors
+from inhabit.worldmodel.pack import write_tensors
 from inhabit.worldmodel.train.loop import fit
 from inhabit.worldmodel.train.schedule import Budget
-from inhabit.worldmodel.worlds.isle import motion
-from inhabit.worldmodel.worlds.isle.attributes import COLOURS, LANDMARKS, SCENE, VALUES, Attributes
-from inhabit.worldmodel.worlds.isle.render import render
-from inhabit.worldmodel.worlds.isle.scene import EACH, create, draws, replaced
+from inhabit.worldmodel.worlds.isle.attributes import COLOURS, LANDMARKS, SCENE, VALUES
+from inhabit.worldmodel.worlds.isle.scene import EACH
 
 STRIDE = 4
 IN_VIEW = 0.004
@@ -37,17 +36,17 @@ IN_VIEW = 0.004
 class AttributeJudgeConfig:
     """How the judge learns."""
 
-    frames: int = 2000
+    frames: int = 5000
     """Frames that are drawn for it."""
 
-    steps: int = 320
+    steps: int = 1200
     """Optimiser steps."""
 
     batch: int = 24
     rate: float = 5e-3
     """Peak learning rate of AdamW."""
 
-    most_seconds: float = 60.0
+    most_seconds: float = 900.0
     """Processor time after which drawing ends, and after which learning ends, anyway."""
 
 
@@ -134,23 +133,8 @@ class Lesson:
 @torch.inference_mode()
 def draw_lesson(count: int, *, size: tuple[int, int], seed: int, most_seconds: float = math.inf) -> Lesson:
     """Frames of random islands under random attributes, held-out combinations among them, seen from anywhere."""
-    rng = np.random.default_rng(seed)
-    budget = Budget(seconds=most_seconds, clock=time.process_time)
     parts: list[tuple[Tensor, Tensor, Tensor]] = []
-    for start in range(0, count, 16):
-        if parts and budget.left_s <= 0:
-            break
-        seeds = [seed * 1_000_000 + n for n in range(start, min(start + 16, count))]
-        drawn = [_anything(rng) for _ in seeds]
-        state = create(seeds, drawn, avatars=int(rng.integers(3)))
-        where = draws(state.key, state.frame, 40, 5)
-        reach = 20 if rng.random() < 0.3 else 4  # measures mostly stand in the middle, where no landmark is
-        away, around = reach * where[:, 0].sqrt(), where[:, 1] * (2 * math.pi)
-        player = torch.stack([away * around.sin(), torch.zeros_like(away), away * around.cos()], 1)
-        tilt = torch.where(where[:, 4] < 0.5, 0.0, (where[:, 3] - 0.5) * 0.7)
-        look = torch.stack([(where[:, 2] - 0.5) * (2 * math.pi), tilt], 1)
-        state = replaced(state, player=player, look=look, frame=state.frame + int(rng.integers(1000)))
-        picture = render(motion.step(state, torch.zeros(len(seeds), len(motion.ACTIONS))), *size)
+    for state, picture in glimpses(count, size=size, seed=seed, most_seconds=most_seconds):
         slot = picture.labels[:, STRIDE // 2 :: STRIDE, STRIDE // 2 :: STRIDE].long()
         landmark = (slot >= 1) & (slot <= len(LANDMARKS) * EACH)
         parts.append((picture.pixels, state.goal, torch.where(landmark, (slot - 1) // EACH + 1, 0)))
@@ -161,27 +145,23 @@ def draw_lesson(count: int, *, size: tuple[int, int], seed: int, most_seconds: f
 def train_attribute_judge(
     size: tuple[int, int], config: AttributeJudgeConfig, device: torch.device, *, keep: Path | None = None
 ) -> AttributeJudge:
-    """Train, or take what was kept.
+    """Train, or take what was kept, or what comes with the library.
 
     Args:
         size: width and height of the frames, pixels, multiples of 16.
         keep: folder to keep it in.
     """
-    path = None if keep is None else keep / f"{size[0]}x{size[1]}-{config.frames}-{config.steps}.safetensors"
+    name = f"attributes-{size[0]}x{size[1]}-{config.frames}-{config.steps}.safetensors"
     torch.manual_seed(0)
     judge = AttributeJudge().to(device)
-    if path is not None and path.is_file():
-        try:
-            fill(judge, path)
-            return judge.eval().requires_grad_(False)
-        except PackError:  # made by another version: train anew
-            pass
+    if shipped.take(judge, name, keep):
+        return judge.eval().requires_grad_(False)
     lesson = draw_lesson(config.frames, size=size, seed=3, most_seconds=config.most_seconds)
     _learn(judge, lesson, config, device)
     judge.eval().requires_grad_(False)
-    if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_tensors(dict(judge.state_dict()), path)
+    if keep is not None:
+        keep.mkdir(parents=True, exist_ok=True)
+        write_tensors(dict(judge.state_dict()), keep / name)
     return judge
 
 
@@ -232,11 +212,6 @@ def areas_of(labels: np.ndarray) -> np.ndarray:
     """Share of the frame that each kind of landmark truly fills. Shapes: (..., h, w) uint8 -> (..., 5) float32."""
     kind = np.where((labels >= 1) & (labels <= len(LANDMARKS) * EACH), (labels.astype(int) - 1) // EACH, -1)
     return np.stack([(kind == n).mean((-2, -1)) for n in range(len(LANDMARKS))], -1).astype(np.float32)
-
-
-def _anything(rng: np.random.Generator) -> Attributes:
-    named = {name: allowed[rng.integers(len(allowed))] for name, allowed in VALUES.items()}
-    return Attributes(**named)  # pyright: ignore[reportArgumentType]
 
 
 def _learn(judge: AttributeJudge, lesson: Lesson, config: AttributeJudgeConfig, device: torch.device) -> None:

@@ -31,11 +31,11 @@ REACH_PX = 5.0
 class DetectorConfig:
     """Training of the detector."""
 
-    width: int = 64
+    width: int = 40
     """Channels at a quarter of the frame's size."""
 
     batch: int = 24
-    rate: float = 2e-3
+    rate: float = 4e-3
     """Peak learning rate of AdamW."""
 
     steps: int = 0
@@ -45,25 +45,46 @@ class DetectorConfig:
 class Detector(nn.Module):
     """Where the objects are."""
 
-    def __init__(self, names: Sequence[str], width: int = 64):
+    def __init__(self, names: Sequence[str], width: int = 40):
         super().__init__()
         self.names = tuple(names)
         self.threshold = 0.3
-        self.body = nn.Sequential(
+        twice, thrice = 2 * width, 3 * width
+        self.fine = nn.Sequential(
             nn.Conv2d(3 * 4, width // 2, 3, padding=1),
             nn.SiLU(),
             nn.Conv2d(width // 2, width, 3, stride=2, padding=1),
+            nn.GroupNorm(4, width),
             Block(width),
-            Block(width),
-            Block(width),
+            nn.GroupNorm(4, width),
             nn.SiLU(),
         )
+        self.coarse = nn.Sequential(  # what is as large as the frame is not known by a part of it
+            nn.Conv2d(width, twice, 3, stride=2, padding=1),
+            nn.GroupNorm(4, twice),
+            Block(twice),
+            nn.GroupNorm(4, twice),
+            nn.SiLU(),
+            nn.Conv2d(twice, thrice, 3, stride=2, padding=1),
+            nn.GroupNorm(4, thrice),
+            Block(thrice),
+            nn.GroupNorm(4, thrice),
+            nn.SiLU(),
+            nn.Conv2d(thrice, width, 1),
+        )
+        self.mixed = nn.Sequential(nn.Conv2d(twice, width, 3, padding=1), nn.GroupNorm(4, width), nn.SiLU())
         self.heat = nn.Conv2d(width, len(names), 1)
         nn.init.constant_(self.heat.bias, -4.0)  # type: ignore[arg-type]  # almost every cell is empty
 
+    def features(self, pixels: Tensor) -> Tensor:
+        """Shapes: (b, 3, h, w) in [-1, 1] -> (b, width, h/4, w/4)."""
+        fine = self.fine(F.pixel_unshuffle(pixels, 2))
+        wide = F.interpolate(self.coarse(fine), size=fine.shape[-2:], mode="bilinear", align_corners=False)
+        return self.mixed(torch.cat([fine, wide], 1))
+
     def forward(self, pixels: Tensor) -> Tensor:
         """Shapes: (b, 3, h, w) in [-1, 1] -> (b, names, h/4, w/4) logits."""
-        return self.heat(self.body(F.pixel_unshuffle(pixels, 2)))
+        return self.heat(self.features(pixels))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -18,6 +18,7 @@ from inhabit.worldmodel.engine import Engine
 from inhabit.worldmodel.evaluate import drift, fidelity, plots, reality
 from inhabit.worldmodel.evaluate.dreamers import EngineDreamer
 from inhabit.worldmodel.evaluate.endings import measure_endings, measure_rewards, read_heads
+from inhabit.worldmodel.evaluate.glimpses import THINGS
 from inhabit.worldmodel.evaluate.isle_measures import MEASURES, IsleMeasuresConfig, measure_isle
 from inhabit.worldmodel.evaluate.judges import Judges, JudgesConfig, train_judges
 from inhabit.worldmodel.evaluate.modes import ModesConfig, measure_modes
@@ -117,7 +118,7 @@ class EvalConfig:
             judge_frames=2_500,
             walked_episodes=4,
             walked_frames=120,
-            judges=replace(self.judges, detector_steps=40, inverse_dynamics_steps=60),
+            judges=replace(self.judges, detector_steps=40, glimpses=320, glimpse_steps=60, inverse_dynamics_steps=60),
             fidelity=replace(
                 self.fidelity, windows=12, far_windows=6, shuffled=12, codec_frames=64, action_triples=200
             ),
@@ -152,10 +153,11 @@ def evaluate(config: EvalConfig, display: Display) -> dict[str, Any]:
         return _only(config, engine, pack, steps, clock)
     with clock.stage("real play"):
         real = _reality(config, pack, clock)
+        real = reality.counted_by(real, THINGS) if isle else real
         display.say(f"{len(real.test)} real frames to measure on, {len(real.judges)} for the judges")
     with clock.stage("judges"):
         keep = None if config.recording else config.cache / f"judges-{_slug(pack, real)}"
-        judges = train_judges(real.judges, config.judges, device, keep=keep)
+        judges = train_judges(real.judges, config.judges, device, keep=keep, isle=isle)
     report: dict[str, Any] = {
         "pack": {"name": pack.file.info.name, "source": pack.file.source, "parameters": _parameters(pack)},
         "steps": steps,

@@ -17,10 +17,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from inhabit.worldmodel.catalog import PackError
+from inhabit.worldmodel.evaluate import shipped
 from inhabit.worldmodel.evaluate.dreamers import CONTEXT_FRAMES, Dreamer, Opening, Size, dream, pose_now
 from inhabit.worldmodel.evaluate.intervals import ci95, mean
-from inhabit.worldmodel.pack import fill, read_tensors, write_tensors
+from inhabit.worldmodel.pack import read_tensors, write_tensors
 from inhabit.worldmodel.train.schedule import Budget
 from inhabit.worldmodel.worlds.isle import motion, truth
 from inhabit.worldmodel.worlds.isle.attributes import sample
@@ -173,21 +173,13 @@ def audible(state: State) -> np.ndarray:
 
 
 def train_sound_judge(config: HearingConfig, *, keep: Path | None = None) -> SoundJudge:
-    """Train on the simulator's sound, or take what was kept in the folder `keep`."""
-    path = (
-        None
-        if keep is None
-        else keep / f"sound-{config.lesson_islands}x{config.lesson_frames}-{config.steps}.safetensors"
-    )
+    """Train on the simulator's sound, or take what was kept in the folder `keep`, or what comes with the library."""
+    name = f"sound-{config.lesson_islands}x{config.lesson_frames}-{config.steps}.safetensors"
     torch.manual_seed(0)
     judge = SoundJudge()
-    if path is not None and path.is_file():
-        try:
-            fill(judge, path)
-            judge.threshold.copy_(read_tensors(path)["threshold"].float())
-            return judge.eval().requires_grad_(False)
-        except (PackError, KeyError):  # made by another version: train anew
-            pass
+    if path := shipped.take(judge, name, keep):
+        judge.threshold.copy_(read_tensors(path)["threshold"].float())
+        return judge.eval().requires_grad_(False)
     track = play_track([9_500_000 + n for n in range(config.lesson_islands)], config.lesson_frames)
     held = max(1, config.lesson_islands // 6)
     bands, events = bands_of(track.sound), torch.from_numpy(track.events).float()
@@ -215,9 +207,9 @@ def train_sound_judge(config: HearingConfig, *, keep: Path | None = None) -> Sou
         scores = [(f1_of(_counts(_peaks(chance[..., n : n + 1], t), track.events[:held, :, n : n + 1])[0]), t)
                   for t in np.linspace(0.2, 0.9, 8)]  # fmt: skip
         judge.threshold[n] = float(max(scores)[1])
-    if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_tensors(dict(judge.state_dict()), path)
+    if keep is not None:
+        keep.mkdir(parents=True, exist_ok=True)
+        write_tensors(dict(judge.state_dict()), keep / name)
     return judge
 
 

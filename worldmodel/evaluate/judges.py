@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from inhabit.worldmodel.catalog import PackError
+from inhabit.worldmodel.evaluate import shipped
 from inhabit.worldmodel.evaluate.detector import STRIDE, Detector, DetectorConfig, detect, train_detector
+from inhabit.worldmodel.evaluate.glimpses import THINGS, draw_footage
 from inhabit.worldmodel.evaluate.inverse_dynamics import (
     InverseDynamics,
     InverseDynamicsConfig,
@@ -19,8 +20,8 @@ from inhabit.worldmodel.evaluate.inverse_dynamics import (
     train_inverse_dynamics,
 )  # fmt: skip
 from inhabit.worldmodel.omni.autoencoder import to_float
-from inhabit.worldmodel.pack import fill, read_tensors, write_tensors
-from inhabit.worldmodel.recordings import RecordingError
+from inhabit.worldmodel.pack import read_tensors, write_tensors
+from inhabit.worldmodel.recordings import Meta, RecordingError
 from inhabit.worldmodel.train.footage import Footage
 from inhabit.worldmodel.train.schedule import Budget
 
@@ -32,11 +33,20 @@ class JudgesConfig:
     detector_steps: int = 300
     """Steps of the object detector."""
 
+    glimpses: int = 8000
+    """Frames of an isle that are drawn for its detector: a recording shows few islands for long."""
+
+    glimpse_steps: int = 3000
+    """Steps of such a detector."""
+
     inverse_dynamics_steps: int = 500
     """Steps of the inverse-dynamics model."""
 
     most_seconds: float = 240.0
     """Time after which either of them ends anyway."""
+
+    most_glimpse_seconds: float = 1800.0
+    """The same of an isle's detector."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,34 +85,41 @@ class Seen:
     """(n,) mean difference of neighbouring pixels, 8-bit steps."""
 
 
-def train_judges(footage: Footage, config: JudgesConfig, device: torch.device, *, keep: Path | None = None) -> Judges:
+def train_judges(
+    footage: Footage, config: JudgesConfig, device: torch.device, *, keep: Path | None = None, isle: bool = False
+) -> Judges:
     """Train on `footage`, whose held-out part chooses thresholds.
 
     Args:
+        isle: it is of isle, and counts objects as glimpses do; the detector then learns from those.
         keep: a folder to keep them in; what was kept there is taken instead of training, so that evaluations which
             use the same play have the same judges.
     """
     if not len(readable_rows(footage, held_out=False)):
         raise RecordingError("Expected episodes of at least 4 frames for the judges, got none; record longer play")
-    judges = _kept(footage, keep, config)
-    if judges is None:
-        network = train_inverse_dynamics(
-            footage,
-            Budget(seconds=config.most_seconds),
-            device,
-            InverseDynamicsConfig(steps=config.inverse_dynamics_steps),
-        )
-        detector = None
-        if len(footage.boxes):
-            budget = Budget(seconds=config.most_seconds)
-            detector = train_detector(footage, budget, device, DetectorConfig(steps=config.detector_steps))
-        judges = Judges(inverse_dynamics=network, detector=detector)
-        if keep is not None:
-            _keep(judges, keep, config)
-    judges.inverse_dynamics.to(device)
-    if judges.detector is not None:
-        judges.detector.to(device)
-    return judges
+    detector = None
+    if isle:
+        detector = train_glimpsing(footage.meta, config, device, keep=keep and keep.with_name("judges-isle"))
+    elif len(footage.boxes):
+        detector = _detector(footage, config, device, keep)
+    return Judges(inverse_dynamics=_inverse_dynamics(footage, config, device, keep), detector=detector)
+
+
+def train_glimpsing(meta: Meta, config: JudgesConfig, device: torch.device, *, keep: Path | None = None) -> Detector:
+    """Train a detector of THINGS on glimpses of isle, or take what was kept, or what comes with the library.
+
+    Args:
+        meta: of a recording of isle, for the size of its frames.
+    """
+    world = meta.world
+    name = f"detector-{world.width}x{world.height}-{config.glimpses}-{config.glimpse_steps}.safetensors"
+    if detector := _taken(Detector(THINGS), name, keep):
+        return detector.to(device)
+    lessons = draw_footage(meta, config.glimpses, seed=5, most_seconds=config.most_glimpse_seconds)
+    budget = Budget(seconds=config.most_glimpse_seconds)
+    detector = train_detector(lessons, budget, device, DetectorConfig(steps=config.glimpse_steps))
+    _keep_detector(detector, name, keep)
+    return detector
 
 
 @torch.inference_mode()
@@ -124,42 +141,47 @@ def _detector_features(detector: Detector, pixels: np.ndarray) -> np.ndarray:
     parts = []
     for start in range(0, len(pixels), 64):
         x = to_float(torch.from_numpy(np.ascontiguousarray(pixels[start : start + 64])).to(device))
-        body = detector.body(torch.nn.functional.pixel_unshuffle(x, 2)).float()
+        body = detector.features(x).float()
         assert body.shape[-1] == pixels.shape[2] // STRIDE
         parts.append(torch.cat([body.mean((2, 3)), body.amax((2, 3))], dim=1).cpu().numpy())
     return np.concatenate(parts)
 
 
-def _files(folder: Path, config: JudgesConfig) -> tuple[Path, Path]:
-    return (
-        folder / f"inverse-dynamics-{config.inverse_dynamics_steps}.safetensors",
-        folder / f"detector-{config.detector_steps}.safetensors",
-    )
+def _detector(footage: Footage, config: JudgesConfig, device: torch.device, keep: Path | None) -> Detector:
+    name = f"detector-{config.detector_steps}.safetensors"
+    if detector := _taken(Detector(footage.names), name, keep):
+        return detector.to(device)
+    budget = Budget(seconds=config.most_seconds)
+    detector = train_detector(footage, budget, device, DetectorConfig(steps=config.detector_steps))
+    _keep_detector(detector, name, keep)
+    return detector
 
 
-def _keep(judges: Judges, folder: Path, config: JudgesConfig) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    first, second = _files(folder, config)
-    write_tensors(dict(judges.inverse_dynamics.state_dict()), first)
-    if judges.detector is not None:
-        threshold = torch.tensor([judges.detector.threshold])
-        write_tensors({**judges.detector.state_dict(), "threshold": threshold}, second)
-
-
-def _kept(footage: Footage, folder: Path | None, config: JudgesConfig) -> Judges | None:
-    if folder is None or not all(path.is_file() for path in _files(folder, config)[: 1 + bool(len(footage.boxes))]):
-        return None
-    first, second = _files(folder, config)
+def _inverse_dynamics(
+    footage: Footage, config: JudgesConfig, device: torch.device, keep: Path | None
+) -> InverseDynamics:
+    name = f"inverse-dynamics-{config.inverse_dynamics_steps}.safetensors"
     network = InverseDynamics(button_names(footage.meta.world.actions))
-    detector = Detector(footage.names) if len(footage.boxes) else None
-    try:
-        fill(network, first)
-        if detector is not None:
-            fill(detector, second)
-            detector.threshold = float(read_tensors(second)["threshold"][0])
-    except (PackError, KeyError):  # made by another version: train anew
+    if not shipped.take(network, name, keep):
+        budget = Budget(seconds=config.most_seconds)
+        learnt = InverseDynamicsConfig(steps=config.inverse_dynamics_steps)
+        network = train_inverse_dynamics(footage, budget, device, learnt)
+        if keep is not None:
+            keep.mkdir(parents=True, exist_ok=True)
+            write_tensors(dict(network.state_dict()), keep / name)
+    return network.to(device).eval().requires_grad_(False)
+
+
+def _taken(detector: Detector, name: str, keep: Path | None) -> Detector | None:
+    path = shipped.take(detector, name, keep)
+    if path is None:
         return None
-    for judge in (network, detector):
-        if judge is not None:
-            judge.eval().requires_grad_(False)
-    return Judges(inverse_dynamics=network, detector=detector)
+    detector.threshold = float(read_tensors(path)["threshold"][0])
+    return detector.eval().requires_grad_(False)
+
+
+def _keep_detector(detector: Detector, name: str, keep: Path | None) -> None:
+    if keep is not None:
+        keep.mkdir(parents=True, exist_ok=True)
+        threshold = torch.tensor([detector.threshold])
+        write_tensors({**detector.state_dict(), "threshold": threshold}, keep / name)

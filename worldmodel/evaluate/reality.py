@@ -140,6 +140,15 @@ def hold(footage: Footage, held: np.ndarray) -> Footage:
     return Cut(**{field.name: getattr(footage, field.name) for field in fields(Footage)}, held=held)
 
 
+def counted_by(real: Reality, names: tuple[str, ...]) -> Reality:
+    """The same play with its objects counted by `names`; others are dropped."""
+    test, judges = (
+        hold(take(footage, np.ones(len(footage), bool), names=names), footage.held_out)
+        for footage in (real.test, real.judges)
+    )
+    return replace(real, test=test, judges=judges)
+
+
 def check_fits(footage: Footage, info: WorldInfo, folder: Path | str) -> None:
     """Raise InhabitError unless the footage is of the world that the pack has learnt."""
     got = footage.meta.world

@@ -28,7 +28,12 @@ class Options:
     reports: tyro.conf.Positional[tuple[Path, ...]]
     """JSON files that `inhabit eval --report`, `inhabit bench --report` and `inhabit experiment` wrote."""
 
-    pages: tuple[Path, ...] = (Path("docs/performance.md"), Path("docs/quality.md"), Path("docs/rl.md"), Path("README.md"))
+    pages: tuple[Path, ...] = (
+        Path("docs/performance.md"),
+        Path("docs/quality.md"),
+        Path("docs/rl.md"),
+        Path("README.md"),
+    )
     """Markdown files with marks."""
 
     check: bool = False

@@ -33,6 +33,11 @@ def put_starts(pack_folder: Path, recording: Path, *, count: int = STARTS, seed:
             frames = torch.from_numpy(footage.frames[row : row + CONTEXT_FRAMES])
             latents.append(engine.autoencoder.encode(to_float(frames)))
     actions = np.stack([footage.actions[row : row + CONTEXT_FRAMES] for row in rows])
-    starts = Starts(latents=torch.stack(latents), actions=torch.from_numpy(actions))
+    posed = pack.recall is not None and footage.pose is not None
+    starts = Starts(
+        latents=torch.stack(latents),
+        actions=torch.from_numpy(actions),
+        pose=torch.from_numpy(footage.pose[rows]) if posed else None,
+    )
     save_pack(replace(pack, starts=starts), pack_folder)
     return len(begins)

@@ -23,12 +23,13 @@ import torch
 
 from inhabit.bridge.errors import InhabitError
 from inhabit.bridge.report import read_report, write_report
-from inhabit.worldmodel.catalog import find_pack, read_header
+from inhabit.worldmodel.catalog import find_pack
 from inhabit.worldmodel.experiments.config import (
     CHECKED,
     COLLECTED,
     MOST_FRAMES,
     PACK_NAME,
+    RATE_HZ,
     REAL_TRAINED,
     RECORDED,
     SOURCE,
@@ -43,6 +44,7 @@ from inhabit.worldmodel.experiments.ppo import Envs, Learning, train, whole_epis
 from inhabit.worldmodel.experiments.starts import put_starts
 from inhabit.worldmodel.experiments.summary import Stages, plain, summarise
 from inhabit.worldmodel.neural_world import choose_device
+from inhabit.worldmodel.pack import read_file
 from inhabit.worldmodel.train.config import LearnConfig
 from inhabit.worldmodel.train.display import Display
 
@@ -123,10 +125,11 @@ class TakeCover:
     def _check_settings(self) -> None:
         """Raise InhabitError when the folder holds stages of an experiment with other settings, or the world to begin
         with is none of Take Cover."""
-        if self.config.world:
+        if self.config.world and not self._done("world-0").is_file():
             check_world_fits(self.config)
         mine = {name: value for name, value in plain(self.config).items() if name not in ANY_TIME}
         there = self._once("settings", lambda pieces: mine)
+        there = {"world": "", **there}  # what a folder without that setting was begun with
         other = [name for name, value in mine.items() if there.get(name) != value]
         if other:
             said = ", ".join(f"{name} {there.get(name)}" for name in other)
@@ -155,7 +158,8 @@ class TakeCover:
         """Learn it, or take the one that the experiment was told to begin with."""
         if not self.config.world:
             return self._learn("world-0", self.config.world_minutes, pieces)
-        shutil.rmtree(self.world, ignore_errors=True)
+        for stale in (self.world, self.world.with_name(f"{PACK_NAME}.run")):
+            shutil.rmtree(stale, ignore_errors=True)
         shutil.copytree(find_pack(self.config.world), self.world)
         return {"minutes": 0.0, "beginnings": self._keep_world("world-0")}
 
@@ -391,13 +395,27 @@ class TakeCover:
 
 
 def check_world_fits(config: TakeCoverConfig) -> None:
-    """Raise InhabitError unless the world to begin with is one of Take Cover, at the experiment's size."""
-    header = read_header(find_pack(config.world))
-    got = (header.source, header.info.width, header.info.height)
-    if got != (SOURCE, config.size, config.size):
+    """Raise InhabitError unless the world to begin with is one that this experiment could have learnt."""
+    folder = find_pack(config.world)
+    if folder.resolve().is_relative_to(config.out.resolve()):
         raise InhabitError(
-            f"Expected a world of {SOURCE} at {config.size}x{config.size}, got {got[0] or 'one of nothing known'} at "
-            f"{got[1]}x{got[2]} - {config.world}"
+            f"Expected a world outside {config.out}, which the experiment fills and clears, got {config.world}; "
+            "choose another -o"
+        )
+    file = read_file(folder)
+    info, dynamics = file.info, file.dynamics
+    wanted = f"a world of {SOURCE} at {config.size}x{config.size}, {RATE_HZ:g} Hz"
+    got = f"{file.source or 'one of nothing known'} at {info.width}x{info.height}, {info.rate_hz:g} Hz"
+    if (file.source, info.width, info.height, info.rate_hz) != (SOURCE, config.size, config.size, RATE_HZ):
+        raise InhabitError(f"Expected {wanted}, got {got} - {config.world}")
+    more = [name for name in ("sound", "text", "recall") if getattr(dynamics, name)]
+    if more:
+        raise InhabitError(f"Expected {wanted} and nothing more, got one with {', '.join(more)} - {config.world}")
+    preset = file.training.get("preset")
+    if config.rounds and preset != config.preset:
+        raise InhabitError(
+            f"Expected a world of preset {config.preset}, which rounds would refine, got {preset or 'one of none'} - "
+            f"{config.world}; choose --rounds 0, which takes it as it is"
         )
 
 

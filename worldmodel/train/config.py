@@ -55,12 +55,14 @@ class LearnConfig:
 
     vistas: int = 0
     """Pictures of the recording that the pack keeps, a few thousand: where the view turns to what nobody has seen, one
-    of them goes on. For worlds that keep everything, and in which nothing but objects is fixed to the view."""
+    of them goes on. For worlds that keep everything, and in which nothing but objects is fixed to the view. 0 takes as
+    many as the pack has that is being improved."""
 
     atlas: int = 0
     """Pictures of the recording that the pack keeps with their poses, a few thousand: for a level that is the same in
     every episode. Each view is shown as the nearest of them looks from there, and nobody walks where nobody has been.
-    For worlds that keep everything, in which little moves, and of which poses were recorded."""
+    For worlds that keep everything, in which little moves, and of which poses were recorded. 0 takes as many as the
+    pack has that is being improved."""
 
     sound_share: float = 0.06
     """Share of the session that the sound codec gets when there is none yet; 0 learns a silent world."""

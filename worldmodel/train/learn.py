@@ -46,7 +46,7 @@ from inhabit.worldmodel.train.memory import pictures_for, recall_all, train_reca
 from inhabit.worldmodel.train.motion import MotionTraining, carry_all, recent_actions, train_motion
 from inhabit.worldmodel.train.presets import fitted
 from inhabit.worldmodel.train.rehearsal import Rehearsal
-from inhabit.worldmodel.train.run import Run
+from inhabit.worldmodel.train.run import Run, kept_pictures
 from inhabit.worldmodel.train.schedule import Budget
 from inhabit.worldmodel.train.sights import drawn_names, faces_for
 from inhabit.worldmodel.train.sound import SoundTraining, encode_track, train_sound
@@ -83,6 +83,9 @@ class Learner:
     """One session: what every stage needs, and the stages, to be called in their order."""
 
     def __init__(self, config: LearnConfig, display: Display):
+        if not config.vistas and not config.atlas:
+            vistas, atlas = kept_pictures(config.out)
+            config = replace(config, vistas=vistas, atlas=atlas)
         self.config, self.display = config, display
         self.budget = Budget(seconds=config.minutes * 60)
         self.device = choose_device(config.device)
@@ -276,6 +279,9 @@ class Learner:
         """The row of the picture that is recalled at each row, that of one to learn distances from, -1 where there is
         none, and the world with its atlas, where it has one."""
         unit = usual_length(self.footage)
+        if self.run.progress.atlas != self.config.atlas:
+            self.run.forget("recalled")  # other pictures showed it
+            self.run.progress.atlas = self.config.atlas
         if not self.config.atlas:
             pictures = pictures_for(self.footage, unit)
             return pictures, pictures, world

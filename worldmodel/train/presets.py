@@ -126,8 +126,11 @@ def preset_for(name: str, *, width: int, height: int, actions: int, on_gpu: bool
 def fitted(config: LearnConfig, footage: Footage, track: Soundtrack | None, *, on_gpu: bool) -> Preset:
     """The preset that is asked for, as a recording wants it: its size and actions, and the senses that it has.
 
-    Raises InhabitError for an atlas that cannot be.
+    Raises InhabitError for vistas or an atlas that cannot be.
     """
+    for name, count in (("vistas", config.vistas), ("atlas", config.atlas)):
+        if count < 0:
+            raise InhabitError(f"Expected --{name} of at least 0, got {count}")
     info = footage.meta.world
     preset = preset_for(
         config.preset, width=info.width, height=info.height, actions=info.actions.size, on_gpu=on_gpu
@@ -151,11 +154,17 @@ def fitted(config: LearnConfig, footage: Footage, track: Soundtrack | None, *, o
 def _check_atlas(config: LearnConfig, footage: Footage, preset: Preset) -> None:
     if config.vistas:
         raise InhabitError("Expected --atlas or --vistas, got both; an atlas is for levels that are always the same")
+    if footage.text_of is not None:
+        raise InhabitError(
+            f"Expected a recording without words for --atlas, whose pictures no words change, got one of "
+            f"{len(footage.texts) - 1} texts - at {config.recording}; choose --vistas"
+        )
     if footage.pose is None:
         raise InhabitError(
             f"Expected a recording with poses for --atlas, got none - at {config.recording}; "
             f"record X, Y, Z, YAW and PITCH as variables (docs/packs.md)"
         )
     if not preset.dynamics.motion or not config.memory_share:
-        got = f"preset {config.preset}" if not preset.dynamics.motion else "--memory-share 0"
-        raise InhabitError(f"Expected a preset with motion and a memory for --atlas, got {got}; tiny has both")
+        got = f"preset {config.preset}" if not preset.dynamics.motion else f"--memory-share {config.memory_share:g}"
+        way = "choose tiny" if not preset.dynamics.motion else "leave it out"
+        raise InhabitError(f"Expected a preset with motion and a memory for --atlas, got {got}; {way}")

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from inhabit.worldmodel.catalog import WORLD_JSON, PackError
 from inhabit.worldmodel.evaluate.detector import Detector
-from inhabit.worldmodel.pack import fill, load_pack, read_tensors, write_tensors
+from inhabit.worldmodel.pack import fill, load_pack, read_file, read_tensors, write_tensors
 from inhabit.worldmodel.train.frames import most_in_memory
 
 GRAFTED = 0.7
@@ -39,6 +39,16 @@ class Progress(msgspec.Struct, kw_only=True):
     detector_names: list[str] = []
     detector_threshold: float = 0.3
     machine: str = ""
+    atlas: int = 0
+    """Pictures of the atlas that `recalled` was made from."""
+
+
+def kept_pictures(pack_folder: Path) -> tuple[int, int]:
+    """How many vistas, and how many pictures in an atlas, the pack has that is being improved; 0 where it has none."""
+    if not (pack_folder / WORLD_JSON).is_file():
+        return 0, 0
+    file = read_file(pack_folder)
+    return file.vistas.pictures if file.vistas else 0, file.atlas.pictures if file.atlas else 0
 
 
 class Run:
