@@ -28,6 +28,7 @@ from inhabit.worldmodel.omni.autoencoder import Autoencoder, to_float, to_pixels
 from inhabit.worldmodel.omni.block import CONTEXT_LEVEL, K_MAX, Block, Prediction, earlier_frames
 from inhabit.worldmodel.omni.dynamics import Dynamics
 from inhabit.worldmodel.omni.edit import Edit
+from inhabit.worldmodel.omni.flight import Flight, Thing
 from inhabit.worldmodel.omni.foley import Foley
 from inhabit.worldmodel.omni.motion import Motion
 from inhabit.worldmodel.omni.sound import SEEN, SoundCodec
@@ -77,6 +78,7 @@ class Engine:
         edit: Edit | None = None,
         vistas: Vistas | None = None,
         atlas: Atlas | None = None,
+        flight: Flight | None = None,
     ):
         self.device = torch.device(device)
         self.sound = sound.to(self.device).eval().requires_grad_(False) if sound else None
@@ -96,6 +98,7 @@ class Engine:
             keeps=dynamics.config.keeps,
             vistas=vistas and vistas.to(self.device).eval(),
             atlas=atlas and atlas.to(self.device).eval(),
+            flight=flight and flight.to(self.device).eval().requires_grad_(False),
         )
         self._edits = Edits(self.edit, self.autoencoder, self._foresight) if self.edit else None
 
@@ -181,6 +184,7 @@ class Engine:
             album=opening.album,
             pose=opening.pose,
             **held_in(opening.pixels, opening.sides),
+            flight=self._in_hand(opening.pose, latents.shape[-2]),
             actions=opening.recent,
             frame=torch.full((b,), t - 1, device=self.device),
             key=key,
@@ -218,6 +222,7 @@ class Engine:
                 carried=latents if self.motion else latents[:, :0],
                 canvas=Canvas.of(pixels if self._foresight.keeps else pixels[:, :0, :0]),
                 **held_in(pixels, vistas and vistas.begin(b, self.autoencoder.config.factor, like)),
+                flight=torch.zeros(b, flight.width if (flight := self._foresight.flight(rows)) else 0),
                 actions=torch.zeros(b, self._foresight.history, config.actions),
                 frame=whole,
                 key=whole,
@@ -309,7 +314,7 @@ class Engine:
             **self._foresight.painted(hint, latents, pixels),
             recalled=hint.recalled,
             pose=hint.pose,
-            album=self._foresight.remember(state.album, pixels, hint.pose, now),
+            album=self._foresight.remember(state.album, pixels, hint.pose, now, hint.flight),
             actions=actions,
             frame=now,
             **self._sounds.following(state, action, now, prediction.sound),
@@ -351,6 +356,13 @@ class Engine:
             name: getattr(anew, name)
             for name in ("pixels", "canvas", "earlier", "beyond", "taken", "sunk", "held", "hand")
         }
+        if state.flight.numel():  # what has left the hand is no part of the world, wherever it is seen
+            loose = Thing.unpacked(state.flight).loose > 0
+            gone = loose.nonzero()[:, 0]
+            held = state.held & loose[:, None, None]
+            seen["held"] = anew.held | held
+            seen["hand"] = anew.hand.put_sessions(gone, state.hand.select(gone))
+            seen["canvas"] = replace(anew.canvas, used=anew.canvas.used & ~held)
         return replace(state, ring=ring, latents=latents[:, 1], before=latents[:, 0], **seen)
 
     @torch.inference_mode()
@@ -419,6 +431,11 @@ class Engine:
             painting = replace(painting, painted=mixed)
         painting = replace(painting, pays=pays)
         return replace(prediction, painting=painting, clean=self.autoencoder.within(painting.chosen()))
+
+    def _in_hand(self, pose: Tensor, rows: int) -> Tensor:
+        """What sessions, (b, 5), begin with: nothing has left the hand. Shape (b, d); no numbers without flight."""
+        flight = self._foresight.flight(rows)
+        return flight.held(pose[:, 4]).packed() if flight else pose[:, :0]
 
     def _dressed(self, state: State, latents: Tensor, whose: Tensor) -> Tensor:
         """Pictures as they look under the words of the sessions `whose`, (k,) int64."""

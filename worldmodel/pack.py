@@ -25,11 +25,12 @@ from inhabit.worldmodel.omni.autoencoder import Autoencoder, AutoencoderConfig
 from inhabit.worldmodel.omni.block import DynamicsConfig
 from inhabit.worldmodel.omni.dynamics import Dynamics
 from inhabit.worldmodel.omni.edit import Edit, EditConfig
+from inhabit.worldmodel.omni.flight import Flight, FlightConfig
 from inhabit.worldmodel.omni.foley import Foley, FoleyConfig
 from inhabit.worldmodel.omni.motion import Motion
 from inhabit.worldmodel.omni.sound import SoundCodec
 
-PARTS = ("motion", "recall", "sound", "foley", "edit", "vistas", "atlas")
+PARTS = ("motion", "recall", "sound", "foley", "edit", "vistas", "atlas", "flight")
 """What not every world has."""
 
 STORED = torch.float16
@@ -52,6 +53,8 @@ class WorldFile(msgspec.Struct, frozen=True, kw_only=True):
     """What comes into view at the sides; None for a world that paints it."""
     atlas: AtlasConfig | None = None
     """Pictures of all that there is, with their poses; None for a world that is not always the same place."""
+    flight: FlightConfig | None = None
+    """Where goes what is held in the view; None for a world in which it stays there."""
     vocabulary: tuple[str, ...] = ()
     """Words that it was told while it learnt."""
     start_prompts: tuple[str, ...] = ()
@@ -102,6 +105,7 @@ class Pack:
     edit: Edit | None = None
     vistas: Vistas | None = None
     atlas: Atlas | None = None
+    flight: Flight | None = None
 
     @property
     def parts(self) -> dict[str, nn.Module | None]:
@@ -141,6 +145,7 @@ def load_pack(folder: Path) -> Pack:
         "edit": file.edit and Edit(file.edit),
         "vistas": file.vistas and Vistas(file.vistas),
         "atlas": file.atlas and Atlas(file.atlas),
+        "flight": file.flight and Flight(file.flight),
     }
     for name, network in parts.items():
         if network is not None:

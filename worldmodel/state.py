@@ -48,6 +48,8 @@ class State:
     """(b, 2) float32 pixels by which the view beside it has moved down; nothing in a world without vistas."""
     held: Tensor
     """(b, h, w) bool what is held in the view, and hides the world behind it; nothing in a world without vistas."""
+    flight: Tensor
+    """(b, d) where what was held in the view is now, see omni.flight.Thing; nothing in a world without flight."""
     actions: Tensor
     """(b, history, a) what led to the newest frames, the newest last."""
     frame: Tensor
@@ -111,7 +113,7 @@ class State:
         """Raises KeyError for what is missing; what came later than a state has nothing in it."""
         sides = {"beyond": named["pixels"][:, None][:, :0], "taken": named["strength"][:, None][:, :0]}
         sides["canvas.edge"] = torch.zeros(len(named["frame"]), 2, device=named["frame"].device)
-        sides |= dict.fromkeys(("cue", "counted"), named["strength"][:, None][:, :0])
+        sides |= dict.fromkeys(("cue", "counted", "flight"), named["strength"][:, None][:, :0])
         taken = named.get("taken", sides["taken"])
         sides["sunk"] = torch.zeros_like(taken)
         hand = Canvas.of(named["pixels"] if taken.numel() else named["pixels"][:, :0, :0])

@@ -96,17 +96,21 @@ def test_where_pictures_show_nothing_what_was_there_moves():
     ("asked", "says"),
     [
         ({"vistas": 10}, "both"),
-        ({"memory_share": 0.0}, "--memory-share 0"),
+        ({"memory_share": 0.0}, "--memory-share 0; leave it out"),
+        ({"atlas": -1}, "--atlas of at least 0, got -1"),
+        ({"worded": True}, "recording without words .* choose --vistas"),
         ({"preset": "nano"}, "preset nano"),
         ({"blind": True}, "X, Y, Z, YAW and PITCH"),
     ],
 )
 def test_an_atlas_that_cannot_be_is_refused(footage, asked, says, tmp_path):
     asked = dict(asked)
-    blind = asked.pop("blind", False)
-    config = LearnConfig(recording=tmp_path, out=tmp_path / "pack", atlas=10, **asked)
+    changes = {"pose": None} if asked.pop("blind", False) else {}
+    if asked.pop("worded", False):
+        changes = {"texts": ("", "snow"), "text_of": np.ones(80, np.int64)}
+    config = LearnConfig(recording=tmp_path, out=tmp_path / "pack", **{"atlas": 10, **asked})
     with pytest.raises(InhabitError, match=says):
-        fitted(config, replace(footage, pose=None) if blind else footage, None, on_gpu=False)
+        fitted(config, replace(footage, **changes), None, on_gpu=False)
 
 
 def test_walls_stop_who_walks():

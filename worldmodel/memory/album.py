@@ -49,14 +49,16 @@ class Album:
             frame=torch.full((batch, places), -1, dtype=torch.int64, device=device),
         )
 
-    def put(self, pixels: Tensor, pose: Tensor, frame: Tensor, unit: Tensor) -> Album:
+    def put(self, pixels: Tensor, pose: Tensor, frame: Tensor, unit: Tensor, *, worth: Tensor | None = None) -> Album:
         """An album that also holds these frames, one for each session whose frame number is a multiple of EVERY_FRAMES.
 
         Args:
             pixels, pose, frame: (b, ...) the newest frames.
             unit: the world's usual length; see Recall.
+            worth: (b,) bool: which may be kept; all by default.
         """
         due = frame % EVERY_FRAMES == 0
+        due = due if worth is None else due & worth
         if not bool(due.any()):
             return self
         place, wanted = place_for(self.pose, self.frame, pose, frame, unit)

@@ -15,10 +15,12 @@ from inhabit.worldmodel.memory import pose as poses
 from inhabit.worldmodel.memory.album import PLACES, Album, look_up
 from inhabit.worldmodel.memory.atlas import Atlas
 from inhabit.worldmodel.memory.canvas import Canvas
+from inhabit.worldmodel.memory.loose import covered, sprite
 from inhabit.worldmodel.memory.recall import Recall, aligned, fetch, turned
 from inhabit.worldmodel.memory.vistas import Sides, Vistas
 from inhabit.worldmodel.omni.autoencoder import Autoencoder, to_float, to_pixels
-from inhabit.worldmodel.omni.motion import Motion, behind, carry, held_still, places, uncovered
+from inhabit.worldmodel.omni.flight import Flight, Thing
+from inhabit.worldmodel.omni.motion import RIM_PX, Motion, behind, carry, held_still, places, uncovered
 from inhabit.worldmodel.state import State
 
 MOST_OUTSIDE = 0.25
@@ -44,6 +46,9 @@ YOUNG = 0.5
 
 ANEW_FRAMES = 2
 """So often a world with an atlas shows all of a view by it."""
+
+GHOST_PX = 3.0
+"""An album keeps no picture in which something flies or lies that is larger than this on either side of its middle."""
 
 Dress = Callable[[Tensor, Tensor], Tensor]
 """Changes pictures into what the words of sessions want."""
@@ -71,6 +76,10 @@ class Hint:
     """(b, h, w) bool: what is held in the view; None in a world without vistas."""
     hand: Canvas | None = None
     """What that is fetched from, before the frame is painted; None in a world without vistas."""
+    flight: Tensor | None = None
+    """(b, d) of the next frame, see omni.flight.Thing; None in a world without flight."""
+    hides: Tensor | None = None
+    """(b, h, w) bool: where older pictures show what was held; None where that is `held`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -92,6 +101,27 @@ class Opening:
     """Of the last one; None in a world without vistas."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Flown:
+    """What left the hand, in the next frame."""
+
+    thing: Thing
+    loose: Tensor
+    """(b,) bool: whether it ever did; what follows means nothing elsewhere."""
+    alpha: Tensor
+    """(b, h, w) how much of each pixel it covers, 0 to 1."""
+    sprite: Tensor
+    """(b, 3, h, w) in [-1, 1], what it looks like there."""
+    hid: Tensor
+    """(b, h, w) bool: what it hides in the newest frame."""
+    bared: Tensor
+    """(b, h, w) bool: what was behind it and nobody knows."""
+    in_hand: Tensor
+    """(1, h, w) bool: where it is held."""
+    hand: Canvas
+    """Its picture."""
+
+
 class Foresight:
     """Looks ahead for an engine.
 
@@ -99,6 +129,7 @@ class Foresight:
         keeps: whether places stay what motion carried there, so that it is worth knowing where they come from.
         vistas: what comes into view at the sides, in a world that keeps.
         atlas: pictures of all that there is, in a world that keeps and is always the same place.
+        flight: where goes what is held, in a world with vistas and recall.
     """
 
     def __init__(
@@ -111,15 +142,21 @@ class Foresight:
         keeps: bool,
         vistas: Vistas | None = None,
         atlas: Atlas | None = None,
+        flight: Flight | None = None,
     ):
         self._autoencoder, self._motion, self._recall, self._device = autoencoder, motion, recall, device
         self.keeps = keeps and motion is not None
         self._vistas = vistas if self.keeps else None
         self._atlas = atlas if self.keeps and recall is not None else None
+        self._flight = flight if self._vistas is not None and recall is not None else None
 
     def vistas(self, rows: int) -> Vistas | None:
         """The vistas of frames with so many rows of latents, if there are any."""
         return self._vistas if self._vistas is not None and self._vistas.config.grid[0] == rows else None
+
+    def flight(self, rows: int) -> Flight | None:
+        """What follows things that leave the hand, in frames with so many rows of latents, if anything does."""
+        return self._flight if self.vistas(rows) else None
 
     def atlas(self, latents: Tensor) -> Atlas | None:
         """The atlas of frames of such latents, (..., h, w), if there is one."""
@@ -197,7 +234,8 @@ class Foresight:
         place, helps = look_up(album.pose, album.frame, ahead, now, self._recall.unit, young=young)
         session = torch.arange(len(state), device=self._device)
         pixels, seen = to_float(album.pixels[session, place]), album.pose[session, place]
-        recalled = turned(self._recall, self._autoencoder, pixels, seen, more["carried"], pose, more.get("held"))
+        hides = more.get("held") if more.get("hides") is None else more["hides"]
+        recalled = turned(self._recall, self._autoencoder, pixels, seen, more["carried"], pose, hides)
         recalled = recalled * helps[:, None, None, None]
         if found is not None and entering is not None:
             back = (entering | found) & (recalled[:, -1] >= REMEMBERED)
@@ -257,8 +295,14 @@ class Foresight:
             return self.seen(dress(latents, whose))
 
         held = held_still(visible, self._stars(travel, shown.shape[-1]), state.held)
-        holds = held.any((1, 2))
-        where = behind(visible, held)
+        hidden = held  # where the newest frame does not show the world
+        flown = self._flown(state, actions, travel) if self._flight else None
+        if flown is not None:
+            held = torch.where(flown.loose[:, None, None], flown.alpha > 0, held)
+            hidden = torch.where(flown.loose[:, None, None], flown.hid, hidden)
+            canvas = replace(canvas, used=canvas.used & ~flown.bared)
+        holds = hidden.any((1, 2))
+        where = behind(visible, hidden)
         if not bool(holds.all()):  # or nobody knows yet
             where = torch.where(holds[:, None, None, None], where, uncovered(visible))
         sides = Sides(pixels=state.beyond, taken=state.taken, sunk=state.sunk)
@@ -266,10 +310,19 @@ class Foresight:
         outside = (where.abs() >= 1).any(-1) & ~held
         unfound = outside & ~coming.there.any(1) & (where[..., 1].abs() < 1)  # above and below the edge goes on
         entering, unfound = _mostly(outside, cell), _mostly(unfound, cell)
-        canvas = canvas.renewed(coming.fresh, state.pixels, coming.begun, held)
-        canvas, moved = canvas.move(where, shown, coming, held)
+        canvas = canvas.renewed(coming.fresh, state.pixels, coming.begun, hidden)
+        canvas, moved = canvas.move(where, shown, coming, hidden)
         hand, stays = state.hand.move(visible, shown)
-        moved = torch.where(held[:, None], stays, moved)
+        more: dict[str, Any] = {}
+        if flown is None:
+            moved = torch.where(held[:, None], stays, moved)
+        else:
+            loose = flown.loose.nonzero()[:, 0]
+            hand = hand.put_sessions(loose, flown.hand.select(loose))
+            alpha = torch.where(flown.loose[:, None, None], flown.alpha, held.float())[:, None]
+            moved = torch.lerp(moved, torch.where(flown.loose[:, None, None, None], flown.sprite, stays), alpha)
+            hides = held | (flown.in_hand & flown.loose[:, None, None])
+            more = {"flight": flown.thing.packed(), "hides": hides}
         return (
             {
                 "carried": self._encoded(moved),
@@ -279,9 +332,34 @@ class Foresight:
                 "sides": coming.sides,
                 "held": held,
                 "hand": hand,
+                **more,
             },
             travel,
             moved,
+        )
+
+    def _flown(self, state: State, actions: Tensor, travel: Tensor) -> Flown:
+        """What left the hand, one frame on, as it is seen; a picture of it is kept when it leaves."""
+        flight, size = self._flight, (state.pixels.shape[1], state.pixels.shape[2])
+        assert flight is not None
+        pose, was = poses.after(state.pose, travel), Thing.unpacked(state.flight)
+        thing = flight.step(was, actions[:, -2:], travel, pose)
+        loose = thing.loose > 0
+        leaving = loose & (was.loose == 0)
+        kept, seen = flight.grip, flight.shown_at(thing, pose[:, 4])
+        in_hand = _wider(covered(F.pad(kept, (0, 1), value=1.0)[None], size) > 0)
+        bared = in_hand & leaving[:, None, None] & ~state.held
+        chosen = leaving.nonzero()[:, 0]
+        hand = state.hand.put_sessions(chosen, Canvas.of(state.pixels[chosen]))
+        return Flown(
+            thing=thing,
+            loose=loose,
+            alpha=covered(seen, size),
+            sprite=sprite(to_float(hand.picture), kept, seen),
+            hid=_wider(state.held) | (in_hand & leaving[:, None, None]),
+            bared=bared,
+            in_hand=in_hand,
+            hand=hand,
         )
 
     def _encoded(self, pixels: Tensor) -> Tensor:
@@ -309,7 +387,16 @@ class Foresight:
         if hint.hand is None or hint.sides is None:
             return {"canvas": canvas}
         sides = {"beyond": hint.sides.pixels, "taken": hint.sides.taken, "sunk": hint.sides.sunk, "held": hint.held}
-        return {"canvas": canvas, "hand": hint.hand.painted(kept, pixels, only=hint.held), **sides}
+        hand = hint.hand.painted(kept, pixels, only=hint.held)
+        if hint.flight is None:
+            return {"canvas": canvas, "hand": hand, **sides}
+        loose = (Thing.unpacked(hint.flight).loose > 0).nonzero()[:, 0]  # what it looks like was seen in the hand
+        return {
+            "canvas": canvas,
+            "hand": hand.put_sessions(loose, hint.hand.select(loose)),
+            "flight": hint.flight,
+            **sides,
+        }
 
     def seen(self, latents: Tensor) -> Tensor:
         """Frames as the world itself needs them, (b, h, w, 3) uint8; no rows in a world that does not look."""
@@ -317,9 +404,23 @@ class Foresight:
             return to_pixels(self._autoencoder.decode(latents))
         return torch.zeros(len(latents), 0, 0, 3, dtype=torch.uint8, device=self._device)
 
-    def remember(self, album: Album, pixels: Tensor, pose: Tensor, frame: Tensor) -> Album:
-        """The album with frames in it that are worth a place, (b,) their numbers."""
-        return album.put(pixels, pose, frame, self._recall.unit) if self._recall else album
+    def remember(
+        self, album: Album, pixels: Tensor, pose: Tensor, frame: Tensor, flight: Tensor | None = None
+    ) -> Album:
+        """The album with frames in it that are worth a place, (b,) their numbers.
+
+        Args:
+            flight: of these frames, where something may have left the hand.
+        """
+        if not self._recall:
+            return album
+        worth = None
+        if flight is not None and self._flight is not None:
+            thing = Thing.unpacked(flight)
+            seen = self._flight.seen_at(thing, pose[:, 4])
+            flies = (thing.in_hand < 0.5) & (covered(seen, (pixels.shape[1], pixels.shape[2])).amax((1, 2)) > 0)
+            worth = ~(flies & (seen[:, 2] > GHOST_PX))
+        return album.put(pixels, pose, frame, self._recall.unit, worth=worth)
 
     def _number(self, b: int, value: int) -> Tensor:
         return torch.full((b,), value, dtype=torch.int64, device=self._device)
@@ -338,6 +439,11 @@ def held_in(pixels: Tensor, sides: Sides | None) -> dict[str, Any]:
     held = torch.zeros_like(pixels[..., 0], dtype=torch.bool)
     parts = {"beyond": sides.pixels, "taken": sides.taken, "sunk": sides.sunk, "held": held}
     return {**parts, "hand": Canvas.of(pixels)}
+
+
+def _wider(pixels: Tensor) -> Tensor:
+    """What is held reaches beyond where it is sure. Shapes: (b, h, w) bool -> the same."""
+    return F.max_pool2d(pixels.float()[:, None], 2 * RIM_PX + 1, stride=1, padding=RIM_PX)[:, 0] > 0
 
 
 def _mostly(pixels: Tensor, cell: int) -> Tensor:

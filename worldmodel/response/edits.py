@@ -13,6 +13,7 @@ from inhabit.worldmodel.memory.foresight import Foresight, Hint
 from inhabit.worldmodel.memory.vistas import NOTHING
 from inhabit.worldmodel.omni.autoencoder import Autoencoder, to_float
 from inhabit.worldmodel.omni.edit import Edit
+from inhabit.worldmodel.omni.flight import Thing
 from inhabit.worldmodel.state import State
 
 TOGETHER = 16
@@ -34,7 +35,7 @@ class Edits:
             seen, held = changed["pixels"][sessions], state.held[sessions] if state.held.numel() else None
             changed["canvas"] = state.canvas.put_sessions(sessions, Canvas.of(seen, held=held))
             if held is not None:
-                changed["hand"] = state.hand.put_sessions(sessions, Canvas.of(seen))
+                changed["hand"] = state.hand.put_sessions(sessions, Canvas.of(self._handed(state, seen, sessions)))
         taken = state.taken.index_fill(0, sessions, NOTHING)  # other pictures go on at its sides
         return replace(state, **changed, album=self._remembered(state, sessions), taken=taken)
 
@@ -55,6 +56,18 @@ class Edits:
             return None
         every = torch.arange(len(state), device=fresh.device)
         return self._changed(state, hint.carried, every, ~hint.entering, fresh)
+
+    def _handed(self, state: State, seen: Tensor, sessions: Tensor) -> Tensor:
+        """What shows things in the hand of some sessions: their newest frames, `seen`, (k, h, w, 3), or where something
+        has left it, what they saw then, as their prompts want it."""
+        if not state.flight.numel():
+            return seen
+        loose = (Thing.unpacked(state.flight[sessions]).loose > 0).nonzero()[:, 0]
+        if not len(loose):
+            return seen
+        whose = sessions[loose]
+        last = self._autoencoder.encode(to_float(state.hand.picture[whose]))
+        return seen.index_copy(0, loose, self._foresight.seen(self._changed(state, last, whose)))
 
     def _remembered(self, state: State, sessions: Tensor) -> Album:
         """The album with the pictures of some sessions as their prompts want them: a place that one comes back to is

@@ -19,6 +19,7 @@ from inhabit.worldmodel.memory.vistas import Vistas
 from inhabit.worldmodel.omni.autoencoder import Autoencoder
 from inhabit.worldmodel.omni.dynamics import Dynamics
 from inhabit.worldmodel.omni.edit import Edit
+from inhabit.worldmodel.omni.flight import Flight
 from inhabit.worldmodel.omni.foley import Foley
 from inhabit.worldmodel.omni.motion import Motion
 from inhabit.worldmodel.omni.sound import SoundCodec
@@ -49,6 +50,7 @@ class Material:
     edit: Edit | None = None
     vistas: Vistas | None = None
     atlas: Atlas | None = None
+    flight: Flight | None = None
     detector: Detector | None = None
 
     def engine(self, dynamics: Dynamics, device: torch.device) -> Engine:

@@ -71,6 +71,11 @@ class LearnConfig:
     """Share of the session that foley gets when there is none yet, where sound was recorded: it makes the sound from
     what is done, said and heard. 0 leaves that to the dynamics."""
 
+    flight_share: float = 0.06
+    """Share of the session in which it is learnt where something goes that is held in the view, such as a ball that is
+    thrown, when it is not known yet: with vistas, and where its boxes and poses were recorded. 0 leaves it in the
+    hand."""
+
     keep: Literal["objects", "all"] = "objects"
     """What stays what it was where painting it anew gains little: objects alone, while walls and floors are painted in
     every frame; or everything, for worlds of many patterns that painting would blur, such as isle."""

@@ -49,6 +49,7 @@ def make_pack(
         edit=world.edit and world.edit.config,
         vistas=world.vistas and world.vistas.config,
         atlas=world.atlas and world.atlas.config,
+        flight=world.flight and world.flight.config,
         vocabulary=vocabulary_of(footage) if text else (),
         start_prompts=starts.prompts,
         steps=min(2, max(preset.dynamics.steps)),

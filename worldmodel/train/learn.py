@@ -38,6 +38,15 @@ from inhabit.worldmodel.train.decoder import train_decoder
 from inhabit.worldmodel.train.display import Display
 from inhabit.worldmodel.train.dynamics import DynamicsTrainer, DynamicsTraining
 from inhabit.worldmodel.train.edit import EditTraining, Pairs, train_edit
+from inhabit.worldmodel.train.flight import (
+    LEAST_THROWS,
+    FlightTraining,
+    Tracks,
+    held_name,
+    measure_flight,
+    new_flight,
+    train_flight,
+)
 from inhabit.worldmodel.train.foley import FoleyTraining, Score, train_foley
 from inhabit.worldmodel.train.footage import load_footage
 from inhabit.worldmodel.train.latents import Latents, gather_latents, object_cells
@@ -70,7 +79,7 @@ def learn(config: LearnConfig, display: Display) -> Path:
     sound = learner.sound()
     latents = learner.latents(autoencoder)
     world = replace(learner.world(autoencoder, latents, sound), detector=detector)
-    world = learner.vistas(learner.edit(learner.memory(learner.motion(learner.foley(world)))))
+    world = learner.flight(learner.vistas(learner.edit(learner.memory(learner.motion(learner.foley(world))))))
     dynamics = learner.calibrated(world, learner.dynamics(world))
     learner.run.progress.frames_known = len(learner.footage)
     learner.run.save()
@@ -319,6 +328,28 @@ class Learner:
         if chosen is None:
             self.display.say(f"no vistas: the recording has no {count} frames with an open view")
         return replace(world, vistas=chosen)
+
+    def flight(self, world: Material) -> Material:
+        """Where goes what is held in the view; nothing in a world without vistas or memory, and where nothing is held
+        or it hardly ever leaves the hand."""
+        name = held_name(self.footage) if world.vistas and world.recall and self.config.flight_share else None
+        if name is None or world.recall is None:
+            return world
+        training, width = FlightTraining(), self.footage.frames.shape[2]
+        unit, focal = float(world.recall.unit), float(world.recall.zoom.detach().exp()) * width / 2
+        flight = new_flight(name, actions=self.preset.dynamics.actions, focal=focal, unit=unit)
+        if self.run.resume("flight", flight):
+            return replace(world, flight=flight.to(self.device).eval().requires_grad_(False))
+        tracks = Tracks.of(self.footage, name, frames=training.frames)
+        if tracks.thrown().sum() < LEAST_THROWS:
+            self.display.say(f"{name} is held in the view, and leaves it too rarely to learn where it goes")
+            return world
+        budget, on_step = self._stage(f"flight of {name}", self.config.flight_share, training.batch, unit="walks")
+        flight = train_flight(flight, tracks, budget, self.device, training, on_step=on_step)
+        figures = measure_flight(flight, Tracks.of(self.footage, name, frames=training.frames, held_out=True))
+        self.display.say(f"flight of {name}: " + ", ".join(f"{what} {value:.3f}" for what, value in figures.items()))
+        self.run.keep("flight", flight)
+        return replace(world, flight=flight)
 
     def dynamics(self, world: Material) -> Dynamics:
         """Train the dynamics for what is left of the session."""
