@@ -20,7 +20,7 @@ from inhabit.worldmodel.memory.pose import after
 from inhabit.worldmodel.memory.recall import Recall, RecallConfig
 from inhabit.worldmodel.memory.vistas import Vistas, VistasConfig
 from inhabit.worldmodel.omni.dynamics import Dynamics
-from inhabit.worldmodel.omni.flight import Flight, FlightConfig, Thing
+from inhabit.worldmodel.omni.flight import RADIUS, Flight, FlightConfig, Thing
 from inhabit.worldmodel.omni.motion import Motion
 from inhabit.worldmodel.pack import load_pack, save_pack
 from inhabit.worldmodel.recordings import Meta
@@ -79,7 +79,7 @@ def test_a_thing_is_seen_where_it_is():
     level = torch.zeros(1)
     x, y, radius, ahead = flight.seen_at(lying([0.0, 0.0, 2.0], flight), level)[0].tolist()
     assert (x, y, ahead) == (0, 0, 2)
-    assert radius == pytest.approx(math.exp(-2.0) * FOCAL / 2)
+    assert radius == pytest.approx(RADIUS * FOCAL / 2)
     assert flight.seen_at(lying([0.0, 0.0, 4.0], flight), level)[0, 2] == pytest.approx(radius / 2)
     assert flight.seen_at(lying([1.0, 1.0, 2.0], flight), level)[0, :2].tolist() == [FOCAL / 2, -FOCAL / 2]
     looked_up = flight.seen_at(lying([0.0, 0.0, 2.0], flight), torch.tensor([math.radians(45)]))
@@ -211,12 +211,12 @@ def test_where_it_flies_is_learnt(footage):
 
 
 class Tosses(Flight):
-    """Lets go when the first button is pressed; then it lies one unit ahead, to the left of the middle."""
+    """Lets go when the first button is pressed; then it lies before the eye, to the left of the middle."""
 
     def step(self, thing: Thing, actions: torch.Tensor, travel: torch.Tensor, pose: torch.Tensor) -> Thing:
         lets_go = actions[:, -1, 0] > 0.5
         gone = torch.maximum(thing.loose, lets_go.float())
-        place = torch.where(gone[:, None] > 0, torch.tensor([-0.3, 0.0, 1.0]), thing.place)
+        place = torch.where(gone[:, None] > 0, torch.tensor([-0.2, 0.0, 0.6]), thing.place)
         return replace(thing, place=place, in_hand=1 - gone, loose=gone)
 
 
@@ -230,7 +230,7 @@ def tossing_pack(small_pack):
     latents = small_pack.starts.latents.float().flatten(0, 1)
     sizes = VistasConfig(pictures=len(latents), latent_channels=latents.shape[1], grid=tuple(latents.shape[-2:]))
     flight = Tosses(FlightConfig(name="ball", actions=config.actions, focal=FOCAL / 2))
-    flight.radius.data.fill_(-1.0)
+
     side = small_pack.file.info.width
     flight.grip.copy_(torch.tensor([side / 4, side / 4, side / 8]))
     file = msgspec.structs.replace(small_pack.file, dynamics=config, vistas=sizes, flight=flight.config)

@@ -20,6 +20,9 @@ from inhabit.worldmodel.train.vistas import HELD_SHARE
 GRIP_PX = 5
 """A box that is off by no more than this from where it mostly is, is in the hand."""
 
+STRIDE_GAIN = 3.0
+"""Lengths that all else depends on learn so much faster."""
+
 LEAST_THROWS = 40
 """Fewer teach nothing."""
 
@@ -161,6 +164,7 @@ def train_flight(
     """Train for the budget and return the averaged network. A network is small: batches are made on the CPU."""
     rng, thrown = np.random.default_rng(seed), tracks.thrown()
     flight.grip.copy_(tracks.grip)
+    flight.eye.copy_(torch.stack([tracks.pose[:, 1].min(), tracks.pose[:, 1].max()]))
     flight, average = flight.to(device).train(), Average(flight.to(device), config.average)
     calm = tracks.begins if thrown.all() else tracks.begins[~thrown]
     count = round(config.thrown_share * config.batch)
@@ -171,7 +175,10 @@ def train_flight(
         rows = np.concatenate([rng.choice(tracks.begins[thrown], count), rng.choice(calm, config.batch - count)])
         return loss_of(flight, tracks, rows, frames, device)
 
-    fit(flight, lesson, budget, device, rate=config.rate, warmup=config.warmup, average=average, on_step=on_step)
+    fit(
+        flight, lesson, budget, device, rate=config.rate, warmup=config.warmup, average=average, on_step=on_step,
+        gains=dict.fromkeys(("stride", "hand", "reach", "again"), STRIDE_GAIN),
+    )  # fmt: skip
     return average.network.eval().requires_grad_(False)
 
 
@@ -181,7 +188,7 @@ def loss_of(flight: Flight, tracks: Tracks, rows: np.ndarray, frames: int, devic
     Only edges that are not the view's count, and only of what is seen.
     """
     at = torch.from_numpy(rows)[:, None] + torch.arange(1, 1 + frames)
-    seen, logits = walk(flight, tracks, rows, frames, device)
+    seen, chance = walk(flight, tracks, rows, frames, device)
     edges, there, held = (part[at].to(device) for part in (tracks.edges, tracks.seen, tracks.held))
     height, width = tracks.size
     limit = edges.new_tensor([width, height, width, height]) / 2 - 0.5
@@ -193,15 +200,15 @@ def loss_of(flight: Flight, tracks: Tracks, rows: np.ndarray, frames: int, devic
     both = torch.stack([free[..., 0] & free[..., 2], free[..., 1] & free[..., 3]], -1)
     wide = (edges[..., 2:] - edges[..., :2]).clamp(min=1) / 2
     sized = _soft(3 * (radius.clamp(min=0.3).log()[..., None] - wide.log()))
-    holds = F.binary_cross_entropy_with_logits(logits, held.float(), reduction="none")
+    holds = F.binary_cross_entropy(chance.clamp(1e-6, 1 - 1e-6), held.float(), reduction="none")
     parts = ((wrong, free), (sized, both), (holds, there))
-    return sum(((one * weight).sum() / weight.sum().clamp(min=1) for one, weight in parts), start=logits.new_zeros(()))
+    return sum(((one * weight).sum() / weight.sum().clamp(min=1) for one, weight in parts), start=chance.new_zeros(()))
 
 
 def walk(
     flight: Flight, tracks: Tracks, rows: np.ndarray, frames: int, device: torch.device, *, decided: bool = False
 ) -> tuple[Tensor, Tensor]:
-    """Where it is seen, (b, frames, 4) as Flight.seen_at() has it, and whether it is held, (b, frames) logits.
+    """Where it is seen, (b, frames, 4) as Flight.seen_at() has it, and whether it is held, (b, frames) chances.
 
     Args:
         rows: (b,) in which it is held.
@@ -209,6 +216,7 @@ def walk(
     """
     at = torch.from_numpy(rows)[:, None] + torch.arange(1 + frames)
     actions, travel, pose = (part[at].to(device) for part in (tracks.actions, tracks.travel, tracks.pose))
+    known = torch.where(tracks.seen, tracks.held.float(), -1.0)[at].to(device)
     thing: Thing = flight.held(pose[:, 0, 4])
     seen, holds = [], []
     for frame in range(1, 1 + frames):
@@ -217,7 +225,8 @@ def walk(
             thing = flight.step(thing, *told)
             held = thing.in_hand
         else:
-            thing, held = flight(thing, *told)
+            # long walks teach nothing once it is elsewhere: what one sees of the hand is told
+            thing, held = flight(thing, *told, in_hand=known[:, frame])
         seen.append(flight.seen_at(thing, pose[:, frame, 4]))
         holds.append(held)
     return torch.stack(seen, 1), torch.stack(holds, 1)
@@ -262,5 +271,5 @@ def new_flight(name: str, *, actions: int, focal: float, unit: float) -> Flight:
 
 
 def _soft(values: Tensor) -> Tensor:
-    """A measure of errors that large ones do not rule."""
-    return F.smooth_l1_loss(values, torch.zeros_like(values), reduction="none")
+    """A measure of errors that large ones, of what nobody could know, do not rule (Cauchy's)."""
+    return values.square().log1p()

@@ -55,5 +55,5 @@ class Looks(nn.Module):
     def see(self, latents: Tensor) -> list[Tensor]:
         """What the detector makes of frames, averaged over 2x2 and over 4x4 of its cells."""
         pixels = self.autoencoder.decode(latents).clamp(-1.5, 1.5).contiguous(memory_format=torch.channels_last)
-        features = self.detector.body(F.pixel_unshuffle(pixels, 2)).float()
+        features = self.detector.fine(F.pixel_unshuffle(pixels, 2)).float()
         return [F.avg_pool2d(features, 2), F.avg_pool2d(features, 4)]
