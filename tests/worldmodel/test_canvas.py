@@ -11,6 +11,7 @@ import torch
 from inhabit.worldmodel.engine import Engine
 from inhabit.worldmodel.memory.canvas import Canvas
 from inhabit.worldmodel.omni.autoencoder import to_float, to_pixels
+from inhabit.worldmodel.omni.block import ALIKE
 from inhabit.worldmodel.omni.dynamics import Dynamics
 from inhabit.worldmodel.omni.motion import places, warp
 
@@ -96,3 +97,35 @@ def test_a_session_keeps_its_canvas_whatever_its_neighbours_do(keeping_pack):
     again = type(state).from_tensors({name: value.clone() for name, value in state.tensors().items()})
     assert torch.equal(again.canvas.used, state.canvas.used)
     assert again.canvas.picture.shape == state.pixels.shape
+
+
+@pytest.mark.parametrize("columns", [0.0, 3.0])
+def test_who_stands_still_sees_what_is_painted_nearly_alike_stay(keeping_pack, monkeypatch, columns):
+    engine = Engine.of(keeping_pack)
+    starts = keeping_pack.starts
+    state = engine.begin(starts.latents[:1], starts.actions[:1], torch.arange(1))
+    half = state.latents.shape[-1] // 2
+    change = torch.full_like(state.latents, 0.5 * ALIKE)
+    change[..., half:] = 4 * ALIKE
+    dynamics, motion = engine.dynamics.forward, engine._foresight._motion
+    assert motion is not None
+
+    def paints_all(block, *args, **more):
+        told = dynamics(block, *args, **more)
+        kept = torch.zeros_like(told.painting.painted)
+        pays = torch.ones_like(kept[:, :, 0])
+        return replace(told, painting=replace(told.painting, painted=kept + change[:, None], kept=kept, pays=pays))
+
+    def moves(latents, *_):
+        flow = latents.new_zeros(1, 2, *latents.shape[-2:])
+        flow[:, 0] = columns / engine.autoencoder.config.factor
+        return flow, latents.new_zeros(1, 5)
+
+    monkeypatch.setattr(engine.dynamics, "forward", paints_all)
+    monkeypatch.setattr(motion, "forward", moves)
+    monkeypatch.setattr(engine._foresight, "painted", lambda *_: {"canvas": state.canvas})
+    for steps in (1, 2):
+        after, _ = engine.step(state, torch.zeros(1, starts.actions.shape[-1]), steps=steps)
+        near, far = after.latents[..., :half].abs().max(), after.latents[..., half:].abs().max()
+        assert (float(near) == 0.0) == (columns == 0.0)
+        assert float(far) > ALIKE, "what changes is painted"

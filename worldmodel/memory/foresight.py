@@ -20,7 +20,7 @@ from inhabit.worldmodel.memory.recall import Recall, aligned, fetch, turned
 from inhabit.worldmodel.memory.vistas import Sides, Vistas
 from inhabit.worldmodel.omni.autoencoder import Autoencoder, to_float, to_pixels
 from inhabit.worldmodel.omni.flight import Flight, Thing
-from inhabit.worldmodel.omni.motion import RIM_PX, Motion, behind, carry, held_still, places, uncovered
+from inhabit.worldmodel.omni.motion import RIM_PX, Motion, behind, carry, held_still, places, uncovered, warp
 from inhabit.worldmodel.state import State
 
 MOST_OUTSIDE = 0.25
@@ -44,6 +44,9 @@ LEAD_RAD = math.radians(20)
 YOUNG = 0.5
 """How much pictures of the last second count where nothing is painted that they show."""
 
+STILL_PX = 0.5
+"""Where half of the view moves by less than this, one stands still."""
+
 ANEW_FRAMES = 2
 """So often a world with an atlas shows all of a view by it."""
 
@@ -66,6 +69,8 @@ class Hint:
     """(b, 5) of the next frame; nothing in a world without recall."""
     canvas: Canvas
     """Of the next frame, before it is painted."""
+    still: Tensor | None = None
+    """(b,) bool: one stands still; None where vistas or an atlas show what there is, and in a world without motion."""
     entering: Tensor | None = None
     """(b, h, w) bool: what comes into view and is painted in any case; None in a world that keeps nothing."""
     found: Tensor | None = None
@@ -218,8 +223,10 @@ class Foresight:
             more, travel, moved = self._kept(state, actions, dice, dress)
         else:
             shown = to_float(state.pixels)
-            carried, travel = carry(self._motion, self._autoencoder, shown, state.latents, state.before, actions)
-            more = {"carried": carried, "canvas": state.canvas}
+            cell = shown.shape[-1] / state.latents.shape[-1]
+            flow, travel = self._motion(state.latents, state.before, actions)
+            carried = self._encoded(warp(shown, flow, cell)[0])
+            more = {"carried": carried, "canvas": state.canvas, "still": _still(flow, cell)}
         if self._recall is None:
             return Hint(recalled=state.recalled, pose=state.pose, **more)
         album, pose = state.album, poses.after(state.pose, travel)
@@ -289,7 +296,8 @@ class Foresight:
             entering = _mostly((where.abs() >= 1).any(-1), cell)
             # an atlas changes what is encoded: until then, the frame before is about what will be seen
             carried = state.latents if self.atlas(state.latents) else self._encoded(moved)
-            return {"carried": carried, "canvas": canvas, "entering": entering}, travel, moved
+            still = None if self._vistas or self._atlas else _still(flow, cell)
+            return {"carried": carried, "canvas": canvas, "entering": entering, "still": still}, travel, moved
 
         def opened(latents: Tensor, whose: Tensor) -> Tensor:
             return self.seen(dress(latents, whose))
@@ -439,6 +447,11 @@ def held_in(pixels: Tensor, sides: Sides | None) -> dict[str, Any]:
     held = torch.zeros_like(pixels[..., 0], dtype=torch.bool)
     parts = {"beyond": sides.pixels, "taken": sides.taken, "sunk": sides.sunk, "held": held}
     return {**parts, "hand": Canvas.of(pixels)}
+
+
+def _still(flow: Tensor, cell: float) -> Tensor:
+    """Whether sessions stand still, by how the view moves. Shapes: (b, 2, rows, columns) -> (b,) bool."""
+    return flow.norm(dim=1).flatten(1).median(1).values * cell < STILL_PX
 
 
 def _wider(pixels: Tensor) -> Tensor:

@@ -19,6 +19,9 @@ K_MAX = 8
 CONTEXT_LEVEL = K_MAX - 1
 """The level (in 1/K_MAX) at which finished frames enter the context: a little noise keeps errors from piling up."""
 
+ALIKE = 0.25
+"""Latents, of about unit variance, that differ by less than this in the mean over channels are nearly the same."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ChanceConfig:
@@ -185,6 +188,15 @@ class Painting:
 
     pays: Tensor | None = None
     """(b, t, h, w) float32: logit of that painting is much nearer to what is right than that picture."""
+
+    @property
+    def alike(self) -> Tensor:
+        """Where both are nearly the same. Shape (b, t, h, w) bool.
+
+        Who stands still sees a wall painted some hundred times: what changes a little in each of them is soon torn.
+        """
+        assert self.kept is not None
+        return (self.painted - self.kept).square().mean(2) < ALIKE**2
 
     def chosen(self) -> Tensor:
         """Shape (b, t, c, h, w). What is painted is the mean of what may be, and pales when it is painted anew in every
