@@ -8,14 +8,18 @@ import msgspec
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from inhabit.bridge.controls import ActionMap
 from inhabit.bridge.errors import InhabitError
 from inhabit.bridge.world import WorldInfo
 from inhabit.worldmodel.engine import Engine
+from inhabit.worldmodel.memory import foresight
 from inhabit.worldmodel.memory.album import overlap
 from inhabit.worldmodel.memory.atlas import STRIDE, Atlas, AtlasConfig
-from inhabit.worldmodel.memory.recall import Recall, RecallConfig
+from inhabit.worldmodel.memory.foresight import ANEW_FRAMES, STEPPING, STIRRING_RAD
+from inhabit.worldmodel.memory.pose import after
+from inhabit.worldmodel.memory.recall import ALIGN_RAD, ALIGN_UNITS, Recall, RecallConfig, aligned, fetch
 from inhabit.worldmodel.omni.dynamics import Dynamics
 from inhabit.worldmodel.omni.motion import Motion
 from inhabit.worldmodel.pack import load_pack, save_pack
@@ -197,3 +201,42 @@ def test_who_begins_from_a_picture_is_where_it_was_taken(level_pack):
     latents = atlas.latents[6].float() / 255 * (atlas.most - atlas.least) + atlas.least
     state = engine.begin(latents[None, None], torch.zeros(1, 1, 3), torch.arange(1))
     torch.testing.assert_close(state.pose[0], atlas.pose[6].float())
+
+
+def test_who_is_a_little_off_is_set_right_by_what_he_sees():
+    recall = Recall(RecallConfig(latent_channels=8, width=8, blocks=1))
+    recall.unit.fill_(100.0)
+    torch.manual_seed(0)
+    picture = F.interpolate(torch.rand(1, 3, 16, 16) * 2 - 1, size=(64, 64), mode="bicubic")
+    nearness = 4 * torch.rand(1, 1, 4, 4)
+    seen = HERE[None]
+    truth = after(seen, torch.tensor([[ALIGN_UNITS * 50, 0, -ALIGN_UNITS * 50, ALIGN_RAD, 0]]))
+    where, _ = recall.find(nearness, seen, truth, (64, 64))
+    view = fetch(picture, where)
+    torch.testing.assert_close(aligned(recall, nearness, picture, seen, view, seen), truth, atol=1e-3, rtol=0)
+    torch.testing.assert_close(aligned(recall, nearness, picture, seen, view, truth), truth, atol=1e-3, rtol=0)
+    assert torch.equal(aligned(recall, nearness, picture, seen, picture, seen), seen)
+
+
+def test_who_stands_still_stays_where_he_is(level_pack, monkeypatch):
+    engine, starts = Engine.of(level_pack), level_pack.starts
+    motion = engine._foresight._motion
+    assert motion is not None
+    state = engine.begin(starts.latents[:2], starts.actions[:2], torch.arange(2), pose=starts.pose[:2])
+    little = torch.zeros(2, 5)
+    little[0, 2], little[0, 3] = 0.5 * STEPPING * 100, 0.5 * STIRRING_RAD
+    little[1, 3] = 4 * STIRRING_RAD
+    monkeypatch.setattr(motion, "forward", lambda latents, *_: (torch.zeros(2, 2, *latents.shape[-2:]), little))
+    asked = []
+
+    def looks(*told):
+        asked.append(len(told[-1]))
+        return told[-1]
+
+    monkeypatch.setattr(foresight, "aligned", looks)
+    after = state
+    for _ in range(2 * ANEW_FRAMES):
+        after, _ = engine.step(after, torch.zeros(2, 3))
+    assert torch.equal(after.pose[0], state.pose[0])
+    assert float(after.pose[1, 3] - state.pose[1, 3]) == pytest.approx(8 * ANEW_FRAMES * STIRRING_RAD, rel=1e-3)
+    assert asked == [1, 1], "in every second frame who moves is set right, and nobody else"

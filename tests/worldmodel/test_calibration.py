@@ -26,6 +26,7 @@ def footage(small_pack):
     return Footage(
         first=first,
         held_out=np.arange(frames) >= 800,
+        pose=None,
         terminated=np.arange(frames) % 4 == 3,
         actions=np.zeros((frames, info.actions.size), np.float32),
     )

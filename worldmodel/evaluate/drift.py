@@ -81,7 +81,8 @@ def dream_on(
     script = scripted_actions(footage, config.frames, config.sessions)
     context = starts[:, None] + np.arange(CONTEXT_FRAMES)
     key = torch.arange(config.sessions) + 7_000_000
-    state = engine.begin(latents[torch.from_numpy(context)], torch.from_numpy(footage.actions[context]), key)
+    pose = None if footage.pose is None else torch.from_numpy(footage.pose[context[:, 0]])
+    state = engine.begin(latents[torch.from_numpy(context)], torch.from_numpy(footage.actions[context]), key, pose=pose)
     moments = np.arange(config.every // 2, config.frames - OFFSETS[-1], config.every)
     shown = {int(moment + offset) for moment in moments for offset in OFFSETS}
     pictures: dict[int, np.ndarray] = {}

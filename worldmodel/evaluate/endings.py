@@ -139,7 +139,9 @@ def _walk(
     first = np.array([a for a, _ in spans])
     length = np.array([b - a for a, b in spans])
     true = torch.from_numpy(first)[:, None]
-    state = engine.begin(latents[true], torch.from_numpy(footage.actions[first])[:, None], true[:, 0])
+    pose = None if footage.pose is None or not engine.recall else torch.from_numpy(footage.pose).to(engine.device)
+    begun = None if pose is None else pose[first]
+    state = engine.begin(latents[true], torch.from_numpy(footage.actions[first])[:, None], true[:, 0], pose=begun)
     rows, reward, chance = [], [], []
     threads = Threads(engine.device)
     for frame in range(1, int(length.max())):
@@ -150,6 +152,7 @@ def _walk(
         now = first[:alive] + frame
         after, outcome = engine.step(state, torch.from_numpy(footage.actions[now]), steps=steps, donate=True)
         state = replace(after, latents=latents[torch.from_numpy(now)].float().to(engine.device))
+        state = state if pose is None else replace(state, pose=pose[now])
         rows.append(now)
         reward.append(outcome.reward.float().cpu().numpy())
         chance.append(outcome.ending_chance.float().cpu().numpy())

@@ -63,7 +63,8 @@ class Subject:
     def begin(self, session: int = 0) -> State:
         start = session % len(self.starts)
         latents, actions = self.starts.latents[start][None], self.starts.actions[start][None]
-        return self.engine.begin(latents, actions, torch.tensor([session]))
+        pose = None if self.starts.pose is None else self.starts.pose[start][None]
+        return self.engine.begin(latents, actions, torch.tensor([session]), pose=pose)
 
     def frame(self, state: State, index: int, steps: int) -> State:
         """Make one frame and bring it to main memory; a different button is held every few frames."""

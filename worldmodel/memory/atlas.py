@@ -88,7 +88,9 @@ class Atlas(nn.Module):
     def within(self, pose: Tensor, unit: Tensor) -> Tensor:
         """The pose, but near where people stood: walls stop who walks. Shapes: (b, 5) -> (b, 5)."""
         places = self.trodden.float()
-        nearest = places[torch.cdist(pose[:, :3], places).argmin(1)]
+        # the other way to reckon distances mixes those of large levels up
+        away = torch.cdist(pose[:, :3], places, compute_mode="donot_use_mm_for_euclid_dist")
+        nearest = places[away.argmin(1)]
         away = pose[:, :3] - nearest
         far = away.norm(dim=1, keepdim=True) / (STRIDE * unit)
         return torch.cat([nearest + away / far.clamp(min=1), pose[:, 3:]], 1)

@@ -35,6 +35,13 @@ REMEMBERED = 0.5
 ALL_REMEMBERED = 0.95
 """A side of which at least this share was in it needs no vista."""
 
+STEPPING = 0.005
+"""Who goes by less than this in a frame, in a world's unit, and hardly turns, stands still where there is an atlas:
+what motion is off by would carry him on all the while."""
+
+STIRRING_RAD = math.radians(0.1)
+"""Likewise who turns and nods by less than this."""
+
 TURNING_RAD = math.radians(0.5)
 """Who turns or nods by less in a frame stands still."""
 
@@ -229,10 +236,14 @@ class Foresight:
             more = {"carried": carried, "canvas": state.canvas, "still": _still(flow, cell)}
         if self._recall is None:
             return Hint(recalled=state.recalled, pose=state.pose, **more)
-        album, pose = state.album, poses.after(state.pose, travel)
         if moved is not None and (atlas := self.atlas(state.latents)):
-            pose = atlas.within(pose, self._recall.unit)
-            return Hint(**(more | self._shown(atlas, more, moved, pose, now % ANEW_FRAMES == 0)))
+            goes = (travel[:, :3].norm(dim=1) > STEPPING * self._recall.unit) | (
+                travel[:, 3:].norm(dim=1) > STIRRING_RAD
+            )
+            pose = atlas.within(poses.after(state.pose, travel), self._recall.unit)
+            pose = torch.where(goes[:, None], pose, state.pose)
+            return Hint(**(more | self._shown(atlas, more, moved, pose, goes, now % ANEW_FRAMES == 0)))
+        album, pose = state.album, poses.after(state.pose, travel)
         ahead, entering, found = pose, more.get("entering"), more.get("found")
         if entering is not None:  # what comes into view shall be remembered, what is in view is there
             turning = travel[:, 3:] * (travel[:, 3:].abs() > TURNING_RAD)
@@ -250,7 +261,9 @@ class Foresight:
             more["carried"] = torch.where(back[:, None], recalled[:, :-1], more["carried"])
         return Hint(recalled=recalled, pose=pose, **more)
 
-    def _shown(self, atlas: Atlas, more: dict[str, Any], moved: Tensor, pose: Tensor, due: Tensor) -> dict[str, Any]:
+    def _shown(
+        self, atlas: Atlas, more: dict[str, Any], moved: Tensor, pose: Tensor, goes: Tensor, due: Tensor
+    ) -> dict[str, Any]:
         """Parts of a Hint in a world with an atlas: what is in view moves on, and what comes into view is shown by the
         atlas. Where that is due, all of it is, so that nothing is moved for long.
 
@@ -258,6 +271,7 @@ class Foresight:
             more: what there is without.
             moved: (b, 3, h, w) the newest frames as they move.
             pose: (b, 5) of the next ones.
+            goes: (b,) bool: sessions that do not stand still, and may be elsewhere than is believed.
             due: (b,) bool: sessions that are shown all of it.
         """
         assert self._recall is not None
@@ -265,9 +279,10 @@ class Foresight:
         number = atlas.nearest(pose, recall.unit)
         pictures, seen = atlas.pixels(number, self.seen), atlas.pose[number].float()
         pixels, nearness = to_float(pictures), recall.nearness(more["carried"], pose)
-        if bool(due.any()):
-            found = atlas.within(aligned(recall, nearness, pixels, seen, moved, pose), recall.unit)
-            pose = torch.where(due[:, None], found, pose)
+        lost = (due & goes).nonzero()[:, 0]
+        if len(lost):
+            believed = (part[lost] for part in (nearness, pixels, seen, moved, pose))
+            pose = pose.index_copy(0, lost, atlas.within(aligned(recall, *believed), recall.unit))
         where, inside = recall.find(nearness, seen, pose, size)
         shows = (inside[:, 0] > 0) & (due[:, None, None] | ~canvas.used)
         latents = self._encoded(torch.where(shows[:, None], fetch(pixels, where), moved))

@@ -68,7 +68,9 @@ def _dream(
     """What is told of each frame of these dreams, as long as their episodes go on."""
     seen = begin[:, None] + np.arange(CONTEXT)
     past = latents[torch.from_numpy(seen)].to(engine.device).float()
-    state = engine.begin(past, torch.from_numpy(footage.actions[seen]).to(engine.device), torch.from_numpy(begin))
+    pose = None if footage.pose is None else torch.from_numpy(footage.pose[begin])
+    actions = torch.from_numpy(footage.actions[seen]).to(engine.device)
+    state = engine.begin(past, actions, torch.from_numpy(begin), pose=pose)
     told = []
     for index in range(CONTEXT, CONTEXT + AHEAD):
         row = np.minimum(begin + index, len(footage) - 1)
