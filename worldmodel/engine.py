@@ -89,7 +89,9 @@ class Engine:
         self.autoencoder = autoencoder.to(self.device).eval().requires_grad_(False)
         self.dynamics = dynamics.to(self.device).eval().requires_grad_(False)
         self._draws = Draws(dynamics.config)
-        self._sounds = Sounds(dynamics.config.sound, self.sound, self.foley, self._draws, self.device)
+        self._sounds = Sounds(
+            dynamics.config.sound, self.sound, self.foley, self._draws, recall=recall, flight=flight, device=self.device
+        )
         self._foresight = Foresight(
             self.autoencoder,
             self.motion,
@@ -154,6 +156,7 @@ class Engine:
         said = self._read(prompts if self.edit is None or held is None else held)
         before = torch.cat([zeros, latents[:, :-1]], 1)
         opening = self._foresight.open(latents, before, actions, pose)
+        flight = self._in_hand(opening.pose, latents.shape[-2])
         strengths = torch.full((b,), strength, device=self.device)
         earlier = earlier_frames(before, config.earlier)
         block = Block(
@@ -184,13 +187,13 @@ class Engine:
             album=opening.album,
             pose=opening.pose,
             **held_in(opening.pixels, opening.sides),
-            flight=self._in_hand(opening.pose, latents.shape[-2]),
+            flight=flight,
             actions=opening.recent,
             frame=torch.full((b,), t - 1, device=self.device),
             key=key,
             **said,
             strength=strengths,
-            **self._sounds.begin(heard, actions, said["cue"]),
+            **self._sounds.begin(heard, actions, said["cue"], opening.travel, opening.pose, flight),
         )
         return state if self.edit is None or held is None else self.say(state, prompts)
 
@@ -317,7 +320,7 @@ class Engine:
             album=self._foresight.remember(state.album, pixels, hint.pose, now, hint.flight),
             actions=actions,
             frame=now,
-            **self._sounds.following(state, action, now, prediction.sound),
+            **self._sounds.following(state, action, hint, now, prediction.sound),
         )
         return after, self._outcome(after, prediction, ending)
 

@@ -4,20 +4,28 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import msgspec
 import numpy as np
 import pytest
 import torch
 
+from inhabit.bridge.errors import WorldError
 from inhabit.bridge.toy import ToyWorld
 from inhabit.bridge.world import check_world
 from inhabit.worldmodel.engine import Engine
+from inhabit.worldmodel.memory.pose import POSE, between
+from inhabit.worldmodel.memory.recall import Recall, RecallConfig
 from inhabit.worldmodel.neural_world import NeuralWorld
-from inhabit.worldmodel.omni.foley import Foley, FoleyConfig, word_bags
+from inhabit.worldmodel.omni.dynamics import Dynamics
+from inhabit.worldmodel.omni.flight import FELT
+from inhabit.worldmodel.omni.foley import Foley, FoleyConfig, felt, word_bags
+from inhabit.worldmodel.omni.motion import Motion
 from inhabit.worldmodel.omni.text import TextConfig
 from inhabit.worldmodel.pack import Pack, load_pack, save_pack
 from inhabit.worldmodel.recordings import Meta
 from inhabit.worldmodel.state import State
-from inhabit.worldmodel.train.foley import FoleyTraining, Score, train_foley
+from inhabit.worldmodel.train.flight import new_flight
+from inhabit.worldmodel.train.foley import FoleyTraining, Score, senses_of, train_foley
 from inhabit.worldmodel.train.footage import Footage
 from inhabit.worldmodel.train.schedule import Budget
 
@@ -64,12 +72,14 @@ def heard(engine: Engine, state: State, frames: int = 6) -> torch.Tensor:
 
 
 def test_frame_by_frame_it_counts_as_in_a_whole_walk():
-    foley = awake(WORDS)
+    foley = awake(replace(WORDS, senses=POSE))
     before, actions, cue = torch.randn(2, 7, 6), torch.rand(2, 7, 3), torch.randn(2, 7, 24)
-    told, after = foley.listen(foley.silence(2), before, actions, cue)
+    senses = torch.randn(2, 7, POSE)
+    told, after = foley.listen(foley.silence(2), before, actions, senses, cue)
     memory, noise = foley.silence(2), torch.randn(2, 7, 6)
     for frame in range(7):
-        made, memory = foley.step(memory, before[:, frame], actions[:, frame], cue[:, frame], noise[:, frame])
+        now = (part[:, frame] for part in (before, actions, senses, cue, noise))
+        made, memory = foley.step(memory, *now)
         torch.testing.assert_close(made, foley.make(noise[:, frame], told[:, frame]))
     torch.testing.assert_close(memory, after)
 
@@ -116,7 +126,7 @@ def test_it_learns_what_sounds_how_much_later_and_what_words_say(steps_clock):
     bangs = []
     for frame in range(16):
         action = torch.tensor([[0.0, 0.0, float(frame == 5)]] * 2)
-        before, memory = foley.step(memory, before, action, cue, torch.randn(2, 6))
+        before, memory = foley.step(memory, before, action, torch.zeros(2, 0), cue, torch.randn(2, 6))
         bangs.append(before[:, :2])
     bangs = torch.stack(bangs)  # (frames, sessions, sides)
     assert bangs[:, 0, 0].argmax() == bangs[:, 1, 1].argmax() == 8
@@ -151,3 +161,70 @@ def test_what_it_counted_is_kept_with_a_session_and_may_be_missing_in_an_old_one
     assert torch.equal(heard(engine, again), heard(engine, state))
     old = {name: value for name, value in state.tensors().items() if name not in ("cue", "counted")}
     assert State.from_tensors(old).counted.shape == (1, 0)
+
+
+def test_who_learns_to_feel_keeps_what_he_knew():
+    numb = awake(WORDS)
+    feeling = numb.feeling(POSE)
+    before, actions, cue = torch.randn(2, 7, 6), torch.rand(2, 7, 3), torch.randn(2, 7, 24)
+    told, _ = numb.listen(numb.silence(2), before, actions, torch.zeros(2, 7, 0), cue)
+    felt_too, _ = feeling.listen(feeling.silence(2), before, actions, torch.randn(2, 7, POSE), cue)
+    torch.testing.assert_close(told, felt_too)
+    with pytest.raises(WorldError, match="at least the 5 senses"):
+        feeling.feeling(0)
+
+
+def test_a_recording_is_felt_as_play_feels_it():
+    torch.manual_seed(1)
+    flight = new_flight("ball", actions=2, focal=32.0, unit=2.0)
+    for part in (flight.throws, flight.falls):
+        torch.nn.init.normal_(part[-1].weight, std=2.0)
+    torch.nn.init.constant_(flight.throws[-1].bias, 3.0)
+    first = np.isin(np.arange(30), (0, 8))
+    actions, pose = torch.rand(30, 2), torch.randn(30, 5) * 0.3
+    senses = senses_of(actions.numpy(), pose.numpy(), first, torch.tensor(2.0), flight)
+    assert senses.shape == (30, POSE + FELT)
+    left = torch.zeros(())
+    for begin, end in ((0, 8), (8, 30)):
+        thing = flight.held(pose[begin : begin + 1, 4])
+        for row in range(begin + 1, end):
+            travel = between(pose[row - 1, None], pose[row, None])
+            thing = flight.step(thing, actions[None, row - 1 : row + 1], travel, pose[row, None])
+            told = torch.cat([felt(travel, 2.0), flight.felt(thing, pose[row, None])], 1)
+            torch.testing.assert_close(senses[row], told[0], atol=1e-4, rtol=1e-4)
+            left = torch.maximum(left, thing.loose[0])
+    assert left > 0, "something was thrown"
+    assert not senses[[0, 8], :POSE].any()
+    torch.testing.assert_close(
+        senses_of(actions.numpy(), pose.numpy(), first, torch.tensor(2.0), None), senses[:, :POSE]
+    )
+
+
+def test_in_play_it_is_felt_how_one_moves(sounding_pack, monkeypatch):
+    torch.manual_seed(3)
+    foley, old = awake(replace(SMALL, senses=POSE + FELT)), sounding_pack.file
+    motion = replace(old.dynamics.motion, travels=True)
+    recall = RecallConfig(latent_channels=8, width=8, blocks=1)
+    config = replace(old.dynamics, motion=motion, recall=recall)
+    file = msgspec.structs.replace(old, dynamics=config, foley=foley.config)
+    networks = {"dynamics": Dynamics(config), "motion": Motion(motion), "recall": Recall(recall)}
+    pack = replace(sounding_pack, file=file, foley=foley, **networks)
+    pack.recall.unit.fill_(2.0)
+    starts = replace(pack.starts, pose=torch.zeros(len(pack.starts), POSE))
+    engine = Engine.of(replace(pack, starts=starts))
+    travel = torch.tensor([[0.1, 0.0, 0.5, 0.02, -0.01], [0.0, 0.2, 0.0, 0.0, 0.0]])
+    asked, step = [], engine.foley.step
+
+    def feels(memory, before, action, senses, cue, noise):
+        asked.append(senses)
+        return step(memory, before, action, senses, cue, noise)
+
+    monkeypatch.setattr(engine.foley, "step", feels)
+    monkeypatch.setattr(
+        engine._foresight._motion, "forward", lambda z, *_: (torch.zeros(len(z), 2, *z.shape[-2:]), travel)
+    )
+    state = begun(engine, pack, [1, 2])
+    engine.step(state, torch.zeros(2, 3))
+    torch.testing.assert_close(asked[0][:, :POSE], felt(travel, 2.0), atol=1e-4, rtol=1e-4)
+    assert asked[0].shape == (2, POSE + FELT)
+    assert not asked[0][:, POSE:].any(), "nothing can be thrown here"

@@ -106,6 +106,8 @@ class Opening:
     """(b, h, w, 3) of the last one."""
     pose: Tensor
     """(b, 5) of the last one; nothing in a world without recall."""
+    travel: Tensor
+    """(b, t, 5) that led to each, none to the first; nothing in a world without recall."""
     album: Album
     recent: Tensor
     """(b, history, a) the newest actions."""
@@ -189,13 +191,14 @@ class Foresight:
         pixels = self.seen(latents[:, 0])
         album = Album.empty(b, PLACES if self._recall else 0, tuple(pixels.shape[1:]), self._device)
         album = self.remember(album, pixels, pose, self._number(b, 0))
-        carried = [torch.zeros_like(latents[:, 0])]
+        carried, travels = [torch.zeros_like(latents[:, 0])], [torch.zeros_like(pose)]
         for index in range(1, t):
             if self._motion:
                 told = padded[:, index + 1 : index + 1 + history]
                 z, z_before = latents[:, index - 1], before[:, index - 1]
                 moved, travel = carry(self._motion, self._autoencoder, to_float(pixels), z, z_before, told)
                 carried.append(moved)
+                travels.append(travel if self._recall else pose)
                 pose = poses.after(pose, travel) if self._recall else pose
             pixels = self.seen(latents[:, index])
             album = self.remember(album, pixels, pose, self._number(b, index))
@@ -206,6 +209,7 @@ class Foresight:
             recalled=nothing if self._recall else None,
             pixels=pixels,
             pose=pose,
+            travel=torch.stack(travels, 1) if self._motion else latents.new_zeros(b, t, 0),
             album=album,
             recent=padded[:, -history:],
             sides=vistas.begin(b, self._autoencoder.config.factor, self._device) if vistas else None,

@@ -24,6 +24,9 @@ TOO_FAR = 8.0
 FAST = 0.2
 """A speed, in lengths a frame, that is 1 to the network."""
 
+FELT = 8
+"""Numbers that tell what may be heard of it."""
+
 ANYWHERE = 5e4
 """Further, in a world's own unit, than any eye is low or high."""
 
@@ -177,7 +180,7 @@ class Flight(nn.Module):
         has it throws it, and that who has not picks it up."""
         lengths = self.stride.exp() / self.unit
         steps, turn, pitch = travel[:, :3] * lengths, travel[:, 3], pose[:, 4]
-        eye = pose[:, 1].clamp(self.eye[0], self.eye[1]) * lengths
+        eye = self._eye(pose)
         place, speed = _turned(thing.place - steps, turn), _turned(thing.speed, turn)
         high, level = place[:, 1] + eye, speed[:, [0, 2]].norm(dim=1)
         motion = torch.stack([high, speed[:, 1] / FAST, level / FAST], 1)
@@ -210,6 +213,23 @@ class Flight(nn.Module):
         depth = ahead * cos + up * sin
         scale = self.config.focal / depth.clamp(min=NEAREST)
         return torch.stack([right * scale, (ahead * sin - up * cos) * scale, RADIUS * scale, depth], 1)
+
+    def felt(self, thing: Thing, pose: Tensor) -> Tensor:
+        """What may be heard of it. Shapes: b sessions, (b, 5) poses -> (b, FELT).
+
+        Whether it is held, whether it ever left, how high it is, how fast it rises and goes, how far away it is (twice:
+        as it is, and how loud), and on which side.
+        """
+        right, up, ahead = thing.place.unbind(1)
+        high = up + self._eye(pose)
+        away, level = torch.hypot(right, ahead), thing.speed[:, [0, 2]].norm(dim=1)
+        flies = 1 - thing.in_hand
+        told = [high, thing.speed[:, 1] / FAST, level / FAST, away.log1p(), 1 / (1 + away), right / (1 + away)]
+        return torch.stack([thing.in_hand, thing.loose, *(flies * part for part in told)], 1)
+
+    def _eye(self, pose: Tensor) -> Tensor:
+        """How high the eye is, in lengths. Shapes: (b, 5) -> (b,)."""
+        return pose[:, 1].clamp(self.eye[0], self.eye[1]) * self.stride.exp() / self.unit
 
     def shown_at(self, thing: Thing, pitch: Tensor) -> Tensor:
         """Likewise of what step() gave, wherever it is. Shape (b, 4)."""

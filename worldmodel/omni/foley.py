@@ -4,20 +4,25 @@ The transformer's sound token is a guess in one to four passes, and of what may 
 second it says the mean: a hiss in which no step can be told from any other. So in play the sound comes from a network
 of its own that knows nothing else. A recurrent layer keeps count (how far one has walked since the last step, how long
 ago something was thrown), and a small network turns noise into one of the sounds that may come now, by flow matching
-frame after frame (as Li et al. 2024, arXiv 2406.11838, do for the tokens of a picture). It does not see the picture.
+frame after frame (as Li et al. 2024, arXiv 2406.11838, do for the tokens of a picture). It does not see the picture,
+but it may feel how one moves, and where what one threw flies.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from inhabit.bridge.errors import WorldError
 from inhabit.worldmodel.omni.text import TextConfig, tokenise
+
+GOES, TURNS = 16.0, 10.0
+"""What one goes in a frame, in units, and turns, in rad, is felt so many times as large."""
 
 WAVES = 16
 """Pairs of waves that tell how much of a sound is still noise."""
@@ -32,6 +37,9 @@ class FoleyConfig:
 
     actions: int = 6
     """Numbers of an action."""
+
+    senses: int = 0
+    """Numbers that tell how one moves, see felt(): POSE, and FELT more where something may be thrown; 0 are none."""
 
     text: TextConfig | None = None
     """How prompts are cut into words; None for a world without."""
@@ -56,7 +64,7 @@ class Foley(nn.Module):
         super().__init__()
         self.config = config
         width, head = config.width, config.head_width
-        self.enter = nn.Linear(config.latent + config.actions, width)
+        self.enter = nn.Linear(config.latent + config.actions + config.senses, width)
         if config.text:
             self.words = nn.Sequential(nn.Linear(config.text.buckets, width), nn.SiLU(), nn.Linear(width, width))
         self.memory = nn.GRU(width, width, batch_first=True)
@@ -89,19 +97,32 @@ class Foley(nn.Module):
         """The memory of sessions that have heard nothing. Shape (b, width)."""
         return self.enter.weight.new_zeros(b, self.config.width)
 
-    def listen(self, memory: Tensor, before: Tensor, actions: Tensor, cue: Tensor) -> tuple[Tensor, Tensor]:
+    def feeling(self, senses: int) -> Foley:
+        """The same network, which may learn to heed so many numbers that it has not been told yet."""
+        config = replace(self.config, senses=senses)
+        if senses < self.config.senses:
+            raise WorldError(f"Expected at least the {self.config.senses} senses that it has, got {senses}")
+        more, named = Foley(config), self.state_dict()
+        named["enter.weight"] = F.pad(named["enter.weight"], (0, senses - self.config.senses))
+        more.load_state_dict(named)
+        return more
+
+    def listen(
+        self, memory: Tensor, before: Tensor, actions: Tensor, senses: Tensor, cue: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """Count on.
 
         Args:
             memory: (b, width).
             before: (b, t, latent) what was heard in the frame before each.
             actions: (b, t, a) what leads to each.
+            senses: (b, t, senses) what is felt in each.
             cue: (b, t, cue_width) what holds there.
 
         Returns:
             (b, t, head_width) what make() needs to know of each frame, and the memory after the last one.
         """
-        seen = self.enter(torch.cat([before, actions], -1))
+        seen = self.enter(torch.cat([before, actions, senses], -1))
         if self.config.text:
             seen = seen + cue
         counted, after = self.memory(seen, memory[None])
@@ -124,20 +145,23 @@ class Foley(nn.Module):
             noise = noise + self.velocity(noise, tau, told) / self.config.steps
         return noise
 
-    def step(self, memory: Tensor, before: Tensor, action: Tensor, cue: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+    def step(
+        self, memory: Tensor, before: Tensor, action: Tensor, senses: Tensor, cue: Tensor, noise: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """One frame further.
 
         Args:
             memory: (b, width).
             before: (b, latent) what was heard last.
             action: (b, a).
+            senses: (b, senses).
             cue: (b, cue_width).
             noise: (b, latent).
 
         Returns:
             The frame's sound, (b, latent), and the memory after it.
         """
-        told, after = self.listen(memory, before[:, None], action[:, None], cue[:, None])
+        told, after = self.listen(memory, before[:, None], action[:, None], senses[:, None], cue[:, None])
         return self.make(noise, told[:, 0]), after
 
 
@@ -157,6 +181,11 @@ class _Told(nn.Module):
         scale, shift, gate = self.told(told).chunk(3, -1)
         y = F.layer_norm(x, x.shape[-1:]) * (1 + scale) + shift
         return x + gate * self.outer(F.silu(self.inner(y)))
+
+
+def felt(travel: Tensor, unit: Tensor | float) -> Tensor:
+    """What is felt of a travel. Shapes: (..., 5) of memory.pose, and what is walked in about a second -> (..., 5)."""
+    return torch.cat([travel[..., :3] * (GOES / unit), travel[..., 3:] * TURNS], -1)
 
 
 def word_bags(prompts: Sequence[str], config: TextConfig) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -9,7 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from inhabit.worldmodel.omni.foley import Foley, word_bags
+from inhabit.worldmodel.memory.pose import POSE, between
+from inhabit.worldmodel.memory.recall import Recall
+from inhabit.worldmodel.omni.flight import FELT, Flight, Thing
+from inhabit.worldmodel.omni.foley import Foley, felt, word_bags
 from inhabit.worldmodel.omni.text import TextConfig
 from inhabit.worldmodel.train.footage import Footage
 from inhabit.worldmodel.train.loop import fit
@@ -43,6 +47,9 @@ class FoleyTraining:
     noise: float = 0.4
     """Largest share of noise in it."""
 
+    unsure: float = 0.05
+    """By so much, of itself and of what one usually goes, what is felt of a travel may be wrong: play guesses it."""
+
 
 class Score:
     """What this network learns from: on every row what was done, what held, and what was heard.
@@ -53,6 +60,7 @@ class Score:
         starts: rows from which an episode goes on for as long as a walk is.
         texts: all that was said.
         text_of: (n,) which of it holds.
+        senses: (n, s) what was felt on each row; nothing by default.
     """
 
     def __init__(
@@ -63,11 +71,13 @@ class Score:
         texts: Sequence[str],
         text_of: np.ndarray,
         *,
+        senses: Tensor | None = None,
         text: TextConfig | None,
         device: torch.device,
     ):
         self.heard, self.actions = heard.to(device), torch.from_numpy(actions).to(device)
         self.starts, self.text_of = torch.from_numpy(starts).to(device), torch.from_numpy(text_of).to(device)
+        self.senses = (torch.zeros(len(actions), 0) if senses is None else senses).to(device)
         self.bags: Tensor | None = None
         if text is not None:
             some = (word_bags(texts[at : at + BAGS_AT_ONCE], text) for at in range(0, len(texts), BAGS_AT_ONCE))
@@ -75,12 +85,23 @@ class Score:
 
     @classmethod
     def of(
-        cls, footage: Footage, heard: Tensor, text: TextConfig | None, device: torch.device, *, frames: int
+        cls,
+        footage: Footage,
+        heard: Tensor,
+        text: TextConfig | None,
+        device: torch.device,
+        *,
+        frames: int,
+        recall: Recall | None = None,
+        flight: Flight | None = None,
     ) -> Score:
-        """A recording's. `heard` are the sound latents of all its rows, `frames` the length of a walk."""
+        """A recording's. `heard` are the sound latents of all its rows, `frames` the length of a walk; the networks
+        are those that the world knows by how one moves."""
         text_of = np.zeros(len(footage), np.int64) if footage.text_of is None else footage.text_of
-        starts = footage.windows(frames, held_out=False)
-        return cls(footage.actions, heard, starts, footage.texts, text_of, text=text, device=device)
+        starts, senses = footage.windows(frames, held_out=False), None
+        if recall is not None and footage.pose is not None:
+            senses = senses_of(footage.actions, footage.pose, footage.first, recall.unit.cpu(), flight)
+        return cls(footage.actions, heard, starts, footage.texts, text_of, senses=senses, text=text, device=device)
 
     def __len__(self) -> int:
         return len(self.starts)
@@ -96,6 +117,39 @@ class Score:
             return self.heard.new_zeros(*rows.shape, 0, dtype=torch.float32)
         texts, which = self.text_of[rows].unique(return_inverse=True)
         return network.cue(self.bags[texts])[which]
+
+
+@torch.inference_mode()
+def senses_of(actions: np.ndarray, pose: np.ndarray, first: np.ndarray, unit: Tensor, flight: Flight | None) -> Tensor:
+    """What a world that knows how one moves feels on every row, in episodes that begin with everything in the hand.
+
+    Args:
+        actions: (n, a) what led to each row.
+        pose: (n, 5).
+        first: (n,) bool: where episodes begin.
+        unit: what one walks in about a second.
+
+    Returns:
+        (n, POSE) or, with flight, (n, POSE + FELT).
+    """
+    places, done = torch.from_numpy(pose).float(), torch.from_numpy(actions).float()
+    travel = torch.zeros(len(places), POSE)
+    travel[1:] = between(places[:-1], places[1:]) * torch.from_numpy(~first[1:, None])
+    moves = felt(travel, unit)
+    if flight is None:
+        return moves
+    flight = copy.deepcopy(flight).cpu()
+    begins = np.flatnonzero(first)
+    order = np.argsort(-np.diff([*begins, len(first)]), kind="stable")  # longest first: those that go on are the first
+    begins, lengths = begins[order], np.diff([*begins, len(first)])[order]
+    thing, told = flight.held(places[begins][:, 4]), torch.zeros(len(places), FELT)
+    told[begins] = flight.felt(thing, places[begins])
+    for frame in range(1, int(lengths.max(initial=0))):
+        rows = torch.from_numpy(begins[lengths > frame] + frame)
+        thing = Thing.unpacked(thing.packed()[: len(rows)])
+        thing = flight.step(thing, torch.stack([done[rows - 1], done[rows]], 1), travel[rows], places[rows])
+        told[rows] = flight.felt(thing, places[rows])
+    return torch.cat([moves, told], 1)
 
 
 def train_foley(
@@ -118,7 +172,10 @@ def train_foley(
         noisy = torch.rand(len(rows), 1, 1, device=device) < config.noisy_share
         share = config.noise * noisy * torch.rand(len(rows), 1, 1, device=device)
         before = torch.lerp(before, torch.randn_like(before), share)
-        told, _ = network.listen(network.silence(len(rows)), before, score.actions[rows], score.cues(network, rows))
+        senses, cues = score.senses[rows].float(), score.cues(network, rows)
+        if senses.shape[-1]:
+            senses = torch.cat([_guessed(senses[..., :POSE], config.unsure), senses[..., POSE:]], -1)
+        told, _ = network.listen(network.silence(len(rows)), before, score.actions[rows], senses, cues)
         # what is half noise teaches most: there it is decided which sound it will be
         tau = torch.randn(rows.shape, device=device).sigmoid()
         noise = torch.randn_like(heard)
@@ -127,3 +184,9 @@ def train_foley(
 
     fit(network, lesson, budget, device, rate=config.rate, warmup=config.warmup, average=average, on_step=on_step)
     return average.network.eval().requires_grad_(False)
+
+
+def _guessed(moves: Tensor, unsure: float) -> Tensor:
+    """What is felt of travels, a little wrong: by as much in a whole walk, and by as much again from frame to frame."""
+    wrong = 1 + unsure * torch.randn(len(moves), 1, moves.shape[-1], device=moves.device)
+    return moves * wrong + unsure * torch.randn_like(moves)

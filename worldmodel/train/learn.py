@@ -17,12 +17,14 @@ from torch import Tensor
 
 from inhabit.bridge.errors import InhabitError
 from inhabit.worldmodel.evaluate.detector import Detector, measure, train_detector
+from inhabit.worldmodel.memory.pose import POSE
 from inhabit.worldmodel.memory.recall import Recall
 from inhabit.worldmodel.neural_world import choose_device
 from inhabit.worldmodel.omni.autoencoder import Autoencoder
 from inhabit.worldmodel.omni.block import ChanceConfig
 from inhabit.worldmodel.omni.dynamics import Dynamics
 from inhabit.worldmodel.omni.edit import Edit, EditConfig
+from inhabit.worldmodel.omni.flight import FELT
 from inhabit.worldmodel.omni.foley import Foley, FoleyConfig
 from inhabit.worldmodel.omni.motion import Motion
 from inhabit.worldmodel.omni.sound import SoundCodec
@@ -79,7 +81,8 @@ def learn(config: LearnConfig, display: Display) -> Path:
     sound = learner.sound()
     latents = learner.latents(autoencoder)
     world = replace(learner.world(autoencoder, latents, sound), detector=detector)
-    world = learner.flight(learner.vistas(learner.edit(learner.memory(learner.motion(learner.foley(world))))))
+    world = learner.flight(learner.vistas(learner.edit(learner.memory(learner.motion(world)))))
+    world = learner.foley(world)
     dynamics = learner.calibrated(world, learner.dynamics(world))
     learner.run.progress.frames_known = len(learner.footage)
     learner.run.save()
@@ -222,12 +225,18 @@ class Learner:
         if world.sound is None or world.heard is None:
             return world
         config = FoleyConfig(
-            latent=world.sound.config.latent, actions=self.preset.dynamics.actions, text=self.preset.dynamics.text
+            latent=world.sound.config.latent,
+            actions=self.preset.dynamics.actions,
+            senses=POSE * bool(world.recall) + FELT * bool(world.flight),
+            text=self.preset.dynamics.text,
         )
+        for senses in sorted({config.senses, 0}):  # older ones feel nothing
+            foley = Foley(replace(config, senses=senses))
+            if self.run.resume("foley", foley):
+                return replace(world, foley=foley.to(self.device).eval().requires_grad_(False))
         foley, training = Foley(config), FoleyTraining()
-        if self.run.resume("foley", foley):
-            return replace(world, foley=foley.to(self.device).eval().requires_grad_(False))
-        score = Score.of(self.footage, world.heard, config.text, self.device, frames=training.frames)
+        told = {"frames": training.frames, "recall": world.recall, "flight": world.flight}
+        score = Score.of(self.footage, world.heard, config.text, self.device, **told)
         if not self.config.foley_share or not len(score):
             return world
         budget, on_step = self._stage("foley", self.config.foley_share, training.batch, unit="walks")
