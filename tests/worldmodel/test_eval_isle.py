@@ -154,6 +154,19 @@ def test_sound_is_heard_where_it_happened():
     assert report["level_db"] == 0
     assert report["copy"]["f1"] < report["f1"] - 0.2
     assert report["copy"]["level_db"] > 1
+    assert report["copy"]["f1"] < report["knowable"]["f1"] <= report["simulator"]["f1"]
+
+
+def test_with_other_luck_all_else_sounds_alike(monkeypatch):
+    track = hearing.play_track([9_000_000, 9_000_001, 9_000_002], 40, size=(16, 16))
+    later = track.actions[hearing.CONTEXT_FRAMES :]
+    assert track.opening is not None
+    other = hearing.with_other_luck(track.opening, later)
+    real = track.sound[:, hearing.CONTEXT_FRAMES :]
+    assert other.shape == real.shape
+    assert (other != real).any()
+    monkeypatch.setattr(hearing, "OTHER_LUCK_FRAMES", 0)
+    assert np.array_equal(hearing.with_other_luck(track.opening, later), real)
 
 
 def test_events_pair_with_events_of_their_kind_within_reach():

@@ -7,7 +7,7 @@ each frame what begins there. It listens to the dream and to the simulator; the 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,10 @@ NEAR_FRAMES = 2
 """An event that is heard so many frames off counts as heard."""
 
 WINDOW, HOP, BANDS = 400, 250, 32
+OTHER_LUCK_FRAMES = 146_121
+"""Chance is drawn by the frame's number: so many frames on, gusts are where they were and all else that it decides is
+not."""
+
 LOUDNESS_FRAMES = 8
 """Frames over which loudness is compared."""
 FLOOR_DB = -60.0
@@ -49,7 +53,7 @@ FLOOR_DB = -60.0
 class HearingConfig:
     """How much is listened to, and how the judge learns."""
 
-    islands: int = 12
+    islands: int = 24
     frames: int = 96
     """Frames of each."""
     lesson_islands: int = 64
@@ -163,6 +167,20 @@ def play_track(seeds: list[int], frames: int, *, size: Size | None = None) -> Tr
     return Track(sound=np.stack(sounds, 1), events=np.stack(events, 1), actions=np.stack(actions), opening=opening)
 
 
+@torch.inference_mode()
+def with_other_luck(opening: Opening, actions: np.ndarray) -> np.ndarray:
+    """What would be heard after the opening if chance fell otherwise: calls come at other times, and lightning.
+
+    Shapes: (t, b, 6) actions -> (b, t, 1000, 2) int16.
+    """
+    state, sounds = opening.state, []
+    state = replace(state, frame=state.frame + OTHER_LUCK_FRAMES)
+    for action in actions:
+        state = motion.step(state, torch.from_numpy(action))
+        sounds.append(sound(state).numpy())
+    return np.stack(sounds, 1)
+
+
 def audible(state: State) -> np.ndarray:
     """Which events begin to be heard in a frame, not drowned by the weather. Shape (b, len(HEARD)) bool."""
     gain = state.voice_gain.amax(2)
@@ -233,8 +251,8 @@ def measure_sound(
 
     `f1` is over all events of HEARD, each within NEAR_FRAMES of when it happened; `offset_frames` the median distance
     in time of those that were heard; `level_db` the mean difference in loudness over LOUDNESS_FRAMES frames. Beside
-    them: `copy` repeats what was heard last for ever, `codec` is the simulator's sound through the codec alone, and
-    `simulator` the simulator's own sound in the judge's ears.
+    them: `copy` repeats what was heard last for ever, `codec` is the simulator's sound through the codec alone,
+    `knowable` the simulator going on with other luck, and `simulator` its own sound in the judge's ears.
     """
     seeds = [9_000_000 + 1000 * seed + n for n in range(config.islands)]
     track = play_track(seeds, CONTEXT_FRAMES + config.frames, size=size)
@@ -247,6 +265,7 @@ def measure_sound(
         "dream": film.sound,
         "copy": np.tile(track.sound[:, :CONTEXT_FRAMES], (1, again, 1, 1))[:, : config.frames],
         "codec": dreamer.coded_sound(track.sound)[:, CONTEXT_FRAMES:],
+        "knowable": with_other_luck(track.opening, track.actions[CONTEXT_FRAMES:]),
         "simulator": real,
     }
     scored = {who: score(hear_events(judge, samples), happened) for who, samples in tracks.items()}
@@ -271,7 +290,7 @@ def measure_sound(
             if happened[..., n].any()
         },
         **{
-            who: {"f1": scored[who].f1, "level_db": mean(levels[who])} for who in ("copy", "codec", "simulator")
+            who: {"f1": scored[who].f1, "level_db": mean(levels[who])} for who in tracks if who != "dream"
         },
     }  # fmt: skip
 

@@ -262,14 +262,14 @@ def senses(reports: Sequence[Report]) -> str:
         who, ball = _who(report), report["physics"]
         if "sound" in report:
             sound = report["sound"]
-            rows.append((*who, "sound.f1", _ranged(sound, "f1"), _number(sound["copy"]["f1"]),
-                         _number(sound["codec"]["f1"]), _number(sound["simulator"]["f1"])))  # fmt: skip
-            rows.append((*who, "sound.offset_frames", _ranged(sound, "offset_frames", 0), "-", "-", "-"))
-            rows.append((*who, "sound.level_db", _ranged(sound, "level_db", 1), _number(sound["copy"]["level_db"], 1),
-                         _number(sound["codec"]["level_db"], 1), "0.0"))  # fmt: skip
-        rows.append((*who, "physics.path_error, px", _ranged(ball, "path_error", 1),
-                     *(_number(ball[name], 1) for name in ("copy", "codec", "simulator"))))  # fmt: skip
-    head = ("pack", "K", "measure", "figure (95 %)", "copy", "codec", "simulator")
+            beside = ("copy", "codec", "knowable", "simulator")
+            f1, level = ([sound.get(one, {}).get(name) for one in beside] for name in ("f1", "level_db"))
+            rows.append((*who, "sound.f1", _ranged(sound, "f1"), *map(_number, f1)))
+            rows.append((*who, "sound.offset_frames", _ranged(sound, "offset_frames", 0), "-", "-", "-", "-"))
+            rows.append((*who, "sound.level_db", _ranged(sound, "level_db", 1), *(_number(one, 1) for one in level)))
+        copy, codec, simulator = (_number(ball[name], 1) for name in ("copy", "codec", "simulator"))
+        rows.append((*who, "physics.path_error, px", _ranged(ball, "path_error", 1), copy, codec, "-", simulator))
+    head = ("pack", "K", "measure", "figure (95 %)", "copy", "codec", "knowable", "simulator")
     return _table(head, rows) if rows else ""
 
 
