@@ -364,17 +364,19 @@ def _place(report: Report) -> str:
 
 
 def _machines(reports: Sequence[Report]) -> list[str]:
-    said = []
+    """Each kind of machine once; what else was not said of it, such as torch, another report may say."""
+    said: list[str] = []
     for report in reports:
         if "machine" not in report:
             continue
         m = report["machine"]
         name = f"{m['gpu']}, " if m.get("gpu") else ""
         vectors = f" with {m['vectors']}" if "vectors" in m else ""
-        line = f"Measured on: {name}{m['cpu']}{vectors}, {m['cores']} cores, {m['system']}, Python {m['python']}"
-        line += f", torch {m['torch']}." if "torch" in m else "."
-        said += [line] if line not in said else []
-    return said
+        system = m["system"].split("-")[0]  # what follows is one build of it
+        line = f"Measured on: {name}{m['cpu']}{vectors}, {m['cores']} cores, {system}, Python {m['python']}"
+        said.append(line + (f", torch {m['torch']}" if "torch" in m else ""))
+    alone = [one for one in dict.fromkeys(said) if not any(other.startswith(f"{one},") for other in said)]
+    return [f"{one}." for one in alone]
 
 
 def _ranged(figures: Mapping[str, Any], name: str, digits: int = 2) -> str:
