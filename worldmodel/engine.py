@@ -430,7 +430,7 @@ class Engine:
             if hint.found is not None:
                 pays = pays.masked_fill(hint.found[:, None], -torch.inf)
         if pays is not None and hint.still is not None:
-            pays = pays.masked_fill(hint.still[:, None, None, None] & painting.alike, -torch.inf)
+            pays = pays.masked_fill(hint.still[:, None, None, None] & painting.alike(pays), -torch.inf)
         if entered is not None and hint.entering is not None:
             mixed = torch.where(hint.entering[:, None, None], entered[:, None], painting.painted)
             painting = replace(painting, painted=mixed)

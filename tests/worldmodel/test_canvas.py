@@ -11,7 +11,7 @@ import torch
 from inhabit.worldmodel.engine import Engine
 from inhabit.worldmodel.memory.canvas import Canvas
 from inhabit.worldmodel.omni.autoencoder import to_float, to_pixels
-from inhabit.worldmodel.omni.block import ALIKE
+from inhabit.worldmodel.omni.block import ALIKE, MOVES_LITTLE, SURE
 from inhabit.worldmodel.omni.dynamics import Dynamics
 from inhabit.worldmodel.omni.motion import places, warp
 
@@ -99,21 +99,22 @@ def test_a_session_keeps_its_canvas_whatever_its_neighbours_do(keeping_pack):
     assert again.canvas.picture.shape == state.pixels.shape
 
 
-@pytest.mark.parametrize("columns", [0.0, 3.0])
-def test_who_stands_still_sees_what_is_painted_nearly_alike_stay(keeping_pack, monkeypatch, columns):
+@pytest.mark.parametrize(("columns", "sure"), [(0.0, True), (0.0, False), (3.0, True)])
+def test_who_stands_still_sees_what_is_painted_nearly_alike_stay(keeping_pack, monkeypatch, columns, sure):
     engine = Engine.of(keeping_pack)
     starts = keeping_pack.starts
     state = engine.begin(starts.latents[:1], starts.actions[:1], torch.arange(1))
     half = state.latents.shape[-1] // 2
-    change = torch.full_like(state.latents, 0.5 * ALIKE)
-    change[..., half:] = 4 * ALIKE
+    limit = ALIKE if sure else MOVES_LITTLE
+    change = torch.full_like(state.latents, 0.5 * limit)
+    change[..., half:] = 1.5 * limit
     dynamics, motion = engine.dynamics.forward, engine._foresight._motion
     assert motion is not None
 
     def paints_all(block, *args, **more):
         told = dynamics(block, *args, **more)
         kept = torch.zeros_like(told.painting.painted)
-        pays = torch.ones_like(kept[:, :, 0])
+        pays = torch.full_like(kept[:, :, 0], SURE + 1 if sure else SURE - 1)
         return replace(told, painting=replace(told.painting, painted=kept + change[:, None], kept=kept, pays=pays))
 
     def moves(latents, *_):
@@ -128,4 +129,4 @@ def test_who_stands_still_sees_what_is_painted_nearly_alike_stay(keeping_pack, m
         after, _ = engine.step(state, torch.zeros(1, starts.actions.shape[-1]), steps=steps)
         near, far = after.latents[..., :half].abs().max(), after.latents[..., half:].abs().max()
         assert (float(near) == 0.0) == (columns == 0.0)
-        assert float(far) > ALIKE, "what changes is painted"
+        assert float(far) > limit, "what changes is painted"

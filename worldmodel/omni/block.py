@@ -19,8 +19,12 @@ K_MAX = 8
 CONTEXT_LEVEL = K_MAX - 1
 """The level (in 1/K_MAX) at which finished frames enter the context: a little noise keeps errors from piling up."""
 
-ALIKE = 0.25
-"""Latents, of about unit variance, that differ by less than this in the mean over channels are nearly the same."""
+SURE = 4.0
+"""A logit above which painting pays for sure."""
+
+ALIKE, MOVES_LITTLE = 0.25, 0.08
+"""Latents, of about unit variance, that differ by less than this in the mean over channels are nearly the same: where
+that is sure, and where it is not."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -189,14 +193,18 @@ class Painting:
     pays: Tensor | None = None
     """(b, t, h, w) float32: logit of that painting is much nearer to what is right than that picture."""
 
-    @property
-    def alike(self) -> Tensor:
-        """Where both are nearly the same. Shape (b, t, h, w) bool.
+    def alike(self, pays: Tensor) -> Tensor:
+        """Where both are so much the same that who stands still is better off with what is there. Shape (b, t, h, w).
 
-        Who stands still sees a wall painted some hundred times: what changes a little in each of them is soon torn.
+        He sees a wall painted some hundred times, and what changes a little in each of them is soon torn. Where it is
+        in doubt whether painting pays, there is something that moves: there a little counts.
+
+        Args:
+            pays: (b, t, h, w) the logit.
         """
         assert self.kept is not None
-        return (self.painted - self.kept).square().mean(2) < ALIKE**2
+        off = (self.painted - self.kept).square().mean(2).sqrt()
+        return off < torch.where(pays > SURE, ALIKE, MOVES_LITTLE)
 
     def chosen(self) -> Tensor:
         """Shape (b, t, c, h, w). What is painted is the mean of what may be, and pales when it is painted anew in every
