@@ -240,3 +240,13 @@ def test_who_stands_still_stays_where_he_is(level_pack, monkeypatch):
     assert torch.equal(after.pose[0], state.pose[0])
     assert float(after.pose[1, 3] - state.pose[1, 3]) == pytest.approx(8 * ANEW_FRAMES * STIRRING_RAD, rel=1e-3)
     assert asked == [1, 1], "in every second frame who moves is set right, and nobody else"
+
+
+def test_what_was_held_out_of_learning_is_nowhere_in_it(footage):
+    footage = replace(footage, seeds=np.repeat([7, 31], 40))  # see recordings
+    assert footage.held_out.sum() == 40
+    footage.pose[footage.held_out, 0] = 50.0
+    atlas, rows = choose_atlas(footage, torch.randn(80, 4, 2, 2), 40, 100.0)
+    assert not footage.held_out[rows].any()
+    assert not atlas.trodden[:, 0].any()
+    assert (nearest_pictures(footage, rows[:1], 100.0)[abs(np.arange(80) - rows[0]) < SAME_MOMENT_FRAMES] == -1).any()

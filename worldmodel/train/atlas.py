@@ -38,17 +38,23 @@ def choose_atlas(footage: Footage, latents: Tensor, count: int, unit: float) -> 
         chosen.append(int(shown.argmin()))
         shown = torch.maximum(shown, overlap(pose[chosen[-1]][None], pose, unit))
     rows = rows[chosen]
-    cells = np.round(footage.pose[:, :3] / (TROD_STEP * unit)).astype(np.int64)
-    _, first = np.unique(cells, axis=0, return_index=True)
-    trodden = torch.from_numpy(footage.pose[first, :3])
+    stood = footage.pose[~footage.held_out, :3]
+    _, first = np.unique(np.round(stood / (TROD_STEP * unit)).astype(np.int64), axis=0, return_index=True)
+    trodden = torch.from_numpy(stood[first])
     _, channels, h, w = latents.shape
     config = AtlasConfig(pictures=count, trodden=len(trodden), latent_channels=channels, grid=(h, w))
     return Atlas(config).learn(latents[rows].float(), torch.from_numpy(footage.pose[rows]), trodden), rows
 
 
 def nearest_pictures(footage: Footage, chosen: np.ndarray, unit: float) -> np.ndarray:
-    """The row of the picture that an atlas of the rows `chosen` shows at each row, but another moment's. (n,) int64."""
-    return _pictures(footage, chosen, unit / CLOSER, lambda shown: shown.argmax(1))
+    """The row of the picture that an atlas of the rows `chosen` shows at each row, but another moment's, -1 where it
+    has no other. (n,) int64."""
+
+    def nearest(shown: Tensor) -> Tensor:
+        best, at = shown.max(1)
+        return torch.where(best >= 0, at, -1)
+
+    return _pictures(footage, chosen, unit / CLOSER, nearest)
 
 
 def lesson_pictures(footage: Footage, chosen: np.ndarray, unit: float, *, seed: int = 0) -> np.ndarray:
