@@ -13,7 +13,16 @@ import tyro
 
 from inhabit.bridge.errors import InhabitError
 from inhabit.bridge.fields import MAX_PICTURE_BYTES, MAX_STATE_BYTES
-from inhabit.worldmodel.catalog import DEFAULT_PACK, find_pack, is_real, shipped_packs, with_size
+from inhabit.worldmodel.catalog import (
+    DEFAULT_PACK,
+    check_world,
+    find_pack,
+    is_real,
+    read_header,
+    shipped_packs,
+    with_size,
+    world_name,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -89,19 +98,24 @@ class Options:
 def run(options: Options) -> None:
     """Play until the person leaves, or record until the clip is long enough."""
     _check(options)
+    if not options.connect:
+        options = _resolved(options)
+        _check_for_packs(options)
     os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
     from inhabit.bindings.input import load_keys
     from inhabit.bindings.window import PlayLoop, WindowOptions, use_dummy_display
 
     keys = load_keys(options.keys)
     channels = _channels(options, keys)
+    _check_keys(options, keys)
     panes = channels[0]()
     headless = options.headless or not _has_display(options)
     if headless:
         use_dummy_display()
     window = WindowOptions(
         scale=options.scale, statistics=options.statistics, steps=options.steps, hint=not headless,
-        folder=options.folder, moment=_file(options.moment, MAX_STATE_BYTES) if options.moment else b"",
+        folder=options.folder,
+        moment=_file(options.moment, "a moment that Insert kept", MAX_STATE_BYTES) if options.moment else b"",
     )  # fmt: skip
     loop = PlayLoop(panes, window, channels=channels)
     if headless:
@@ -120,10 +134,54 @@ def _check(options: Options) -> None:
         raise InhabitError("Expected --real or --compare, got both: --compare shows WORLD and the real game together")
     if options.image and options.clip:
         raise InhabitError("Expected --image or --clip to begin from, got both")
+    if options.steps < 0:
+        raise InhabitError(f"Expected --steps of 1, 2 or 4, or 0 for the pack's own choice, got {options.steps}")
     if options.seconds <= 0:
         raise InhabitError(f"Expected --seconds above 0, got {options.seconds:g}")
     if options.out.suffix.lower() != ".mp4":
         raise InhabitError(f"Expected --out to end in .mp4, got {options.out}")
+
+
+def _resolved(options: Options) -> Options:
+    """The same with worlds that are there. Raises InhabitError for one that is not."""
+    if options.real:
+        return replace(options, real=_known(options.real))
+    return replace(options, world=_known(options.world), compare=_known(options.compare) if options.compare else "")
+
+
+def _names(options: Options) -> list[str]:
+    """The worlds that are asked for, of those that are started here."""
+    return [options.real or options.world, *([options.compare] if options.compare else [])]
+
+
+def _check_for_packs(options: Options) -> None:
+    """Refuse what only a pack can do to a world that is none."""
+    names = _names(options)
+    packs = {name: find_pack(with_size(name)[0]) for name in names if name != FALLBACK and not is_real(name)}
+    begin = next((name for name in ("image", "clip", "moment") if getattr(options, name)), "")
+    if begin and names[0] not in packs:
+        first = "a toy" if names[0] == FALLBACK else "the game itself"
+        raise InhabitError(f"Expected a pack for --{begin}, such as {DEFAULT_PACK}, got {names[0]!r}, {first}")
+    if not options.steps:
+        return
+    if not packs:
+        raise InhabitError(f"Expected a pack for --steps, such as {DEFAULT_PACK}, got {names[0]!r}, which is not sampled")
+    offered = {name: read_header(folder).info.steps for name, folder in packs.items()}
+    if not any(options.steps in steps for steps in offered.values()):
+        said = "; ".join(f"{', '.join(map(str, steps))} - at {name}" for name, steps in offered.items())
+        raise InhabitError(f"Expected --steps that the pack was taught, got {options.steps}; it was taught {said}")
+
+
+def _check_keys(options: Options, keys: Keys) -> None:
+    """A keys file that was named must have something for the worlds; the usual one may be for others."""
+    if options.connect:
+        return  # what world it is, only the sidecar knows
+    others, named = {*shipped_packs(), FALLBACK, "isle"}, options.keys is not None
+    told = [keys.unheard(world_name(name), others=others, named=named) for name in _names(options)]
+    if all(told) and named:
+        raise InhabitError(told[0])
+    if all(told):
+        print(f"inhabit: {told[0]}", file=sys.stderr)
 
 
 def _has_display(options: Options) -> bool:
@@ -158,8 +216,7 @@ def _connections(options: Options) -> list[Connection]:
 
     if options.connect:
         return [Connection(options.connect, endpoint=options.connect, options=_beginning(options))]
-    names = [options.real or options.world, *([options.compare] if options.compare else [])]
-    worlds = [_known(name) for name in names]
+    worlds = _names(options)
     begin = [_beginning(options), *({} for _ in worlds[1:])]  # real games cannot begin in a picture
     # a real game beside a dream of it: at the dream's size and rate, or the two would part at once
     dream = None if is_real(worlds[0]) or worlds[0] == FALLBACK else worlds[0]
@@ -175,29 +232,47 @@ def _beginning(options: Options) -> dict[str, bytes]:
     path = options.image or options.clip
     if path is None:
         return {}
-    return {"image" if options.image else "clip": _file(path, MAX_PICTURE_BYTES)}
+    data = _file(path, "a picture to begin in" if options.image else "a clip to begin after", MAX_PICTURE_BYTES)
+    pictures = _pictures_in(data)
+    if options.clip and pictures == 1:
+        raise InhabitError(f"Expected a clip such as MP4 or WebM, got a picture - at {path}; --image begins in one")
+    if options.image and not pictures:
+        raise InhabitError(f"Expected a picture such as PNG or JPEG, got {len(data)} other bytes - at {path}")
+    return {"image" if options.image else "clip": data}
 
 
-def _file(path: Path, most: int) -> bytes:
+def _pictures_in(data: bytes) -> int:
+    """How many pictures a picture file holds; 0 for what is none."""
+    import io
+    import warnings
+
+    from PIL import Image
+
+    try:
+        with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(data)) as image:
+            return getattr(image, "n_frames", 1)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return 0
+
+
+def _file(path: Path, what: str, most: int) -> bytes:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise InhabitError(f"Expected a file to begin from, got {error.strerror} - at {path}") from error
+        raise InhabitError(f"Expected {what}, got: {error.strerror or error} - at {path}") from error
     if not 0 < len(data) <= most:
-        raise InhabitError(f"Expected a file of 1 to {most} bytes, got {len(data)} - at {path}")
+        raise InhabitError(f"Expected {what} of 1 to {most} bytes, got {len(data)} - at {path}")
     return data
 
 
 def _known(name: str) -> str:
     """Check a world's name before a window opens. A library without its default pack plays what it has."""
-    if name == FALLBACK or is_real(name):
-        return name
     packs = shipped_packs()
     if name == DEFAULT_PACK and name not in packs:
         other = packs[0] if packs else FALLBACK
         print(f"inhabit: the pack {name} is not here, playing {other} instead", file=sys.stderr)
         return other
-    find_pack(with_size(name)[0])
+    check_world(name)
     return name
 
 

@@ -5,7 +5,9 @@ No torch is imported with this file.
 
 from __future__ import annotations
 
+import difflib
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,7 +19,11 @@ from inhabit.bridge.world import World, WorldInfo
 PACKS = Path(__file__).parent / "packs"
 DEFAULT_PACK = "doom-center"
 WORLD_JSON = "world.json"
+RECORDING_JSON = "meta.json"
 PACK_FORMAT = 1
+
+GAMES = {"doom": "doom:defend_the_center", "gym": "gym:CartPole-v1"}
+"""Kinds of real games, each with one of them."""
 
 
 class PackError(InhabitError):
@@ -46,11 +52,7 @@ def find_pack(spec: str) -> Path:
     for folder in (PACKS / spec, Path(spec)):
         if (folder / WORLD_JSON).is_file():
             return folder
-    known = ", ".join(shipped_packs()) or "none are shipped"
-    raise PackError(
-        f"Expected a pack ({known}) or a folder with a {WORLD_JSON}, got {spec!r} - "
-        f"`inhabit worlds` lists what there is"
-    )
+    raise PackError(_no_pack(spec))
 
 
 def read_header(folder: Path) -> PackHeader:
@@ -122,6 +124,66 @@ def is_real(spec: str) -> bool:
     return with_size(kind)[0] == "isle" or (kind in ("doom", "gym") and ":" in spec)
 
 
+def check_world(spec: str) -> None:
+    """Raise InhabitError for what open_world() could not open, as far as that is known without opening it."""
+    kind, colon, name = spec.partition(":")
+    if spec == "toy":
+        return
+    if kind == "doom" and name:
+        _require("doom", "vizdoom", "h5py")
+        from inhabit.worldmodel.worlds.doom import scenario_file
+
+        scenario_file(name)
+    elif kind == "gym" and name:
+        _require("gym", "gymnasium")
+    else:
+        if with_size(kind)[0] != "isle":
+            find_pack(with_size(spec)[0])
+        require_torch()
+
+
+def world_name(spec: str) -> str:
+    """What a world calls itself, as in a keys file, without opening it. Raises PackError."""
+    kind, colon, name = spec.partition(":")
+    if spec == "toy" or with_size(kind)[0] == "isle":
+        return with_size(kind)[0]
+    if kind == "doom" and name:
+        return f"doom-{name.replace('_', '-')}"
+    if kind == "gym" and name:
+        return name.split("/")[-1].lower()[:64]
+    return read_header(find_pack(with_size(spec)[0])).info.name
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """" - did you mean 'doom-center'?" where something of that kind is near, else nothing."""
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f" - did you mean {near[0]!r}?" if near else ""
+
+
+def _no_pack(spec: str) -> str:
+    """Why a name is no pack, and the way out."""
+    kind, colon, name = spec.partition(":")
+    if kind in GAMES and not name:
+        return (
+            f"Expected {'what follows the colon' if colon else 'a pack'}, such as {GAMES[kind]} "
+            f"(the real game), got {spec!r} - `inhabit worlds` lists what there is"
+        )
+    folder = Path(spec)
+    if spec and (folder / RECORDING_JSON).is_file():
+        return (
+            f"Expected a pack, got a recording - at {folder}; learn a world from it first: "
+            f"`inhabit train {folder} -o packs/{folder.name}`"
+        )
+    if folder.suffix == ".trace" and folder.is_file():
+        return f"Expected a pack, got a trace - at {folder}; `inhabit replay {folder}` plays it back"
+    shipped = shipped_packs()
+    got = f"{spec!r}, a folder without one" if spec and folder.is_dir() else repr(spec)
+    return (
+        f"Expected a pack ({', '.join(shipped) or 'none are shipped'}) or a folder with a {WORLD_JSON}, got {got}"
+        f"{did_you_mean(with_size(spec)[0], (*shipped, 'toy', 'isle'))} - `inhabit worlds` lists what there is"
+    )
+
+
 def with_size(spec: str) -> tuple[str, tuple[int, int] | None]:
     """Split "NAME@WIDTHxHEIGHT"; without such an ending the size is None."""
     name, at, size = spec.rpartition("@")
@@ -131,8 +193,12 @@ def with_size(spec: str) -> tuple[str, tuple[int, int] | None]:
 
 def require_torch() -> None:
     """Raise MissingExtraError, with the line that installs it, when torch is not there."""
+    _require("model", "torch", "safetensors")
+
+
+def _require(extra: str, *modules: str) -> None:
     import importlib.util
 
-    for module in ("torch", "safetensors"):
+    for module in modules:
         if importlib.util.find_spec(module) is None:
-            raise MissingExtraError(module, "model")
+            raise MissingExtraError(module, extra)

@@ -94,6 +94,8 @@ def _read(data: bytes, frames: int, rate_hz: float) -> list[np.ndarray]:
     every, kept, due = Fraction(1) / Fraction(rate_hz).limit_denominator(1000), [], None
     try:
         with av.open(io.BytesIO(data)) as file:
+            if file.format.name.endswith("_pipe") or file.format.name == "image2":
+                raise WorldError("Expected a clip such as MP4 or WebM, got a picture: begin in it as an image")
             if not file.streams.video:
                 raise WorldError("Expected a clip with a picture, got one without")
             stream = file.streams.video[0]

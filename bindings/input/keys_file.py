@@ -15,7 +15,7 @@ from __future__ import annotations
 import difflib
 import os
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -64,6 +64,24 @@ class Keys:
 
     worlds: Mapping[str, Mapping[str, Entry]] = field(default_factory=lambda: MappingProxyType({}))
     """World name to action name to what drives it."""
+
+
+    def unheard(self, name: str, *, others: Iterable[str] = (), named: bool = True) -> str:
+        """What is wrong when nothing in the file is for the world of that name; "" when nothing is.
+
+        Args:
+            others: names of other worlds, whose tables are no misspellings of this one.
+            named: the file was meant for this world; else it may well be for others only.
+        """
+        if name in self.worlds or not self.worlds:
+            return ""
+        near = difflib.get_close_matches(name, [said for said in self.worlds if said not in others], n=1)
+        if near:
+            return f"Expected [{name}] for this world's keys, got [{near[0]}] - at {self.path}"
+        if not named or self.mouse_scale != 1.0:
+            return ""
+        got = ", ".join(f"[{said}]" for said in self.worlds)
+        return f"Expected a table [{name}] with this world's keys, got only {got} - at {self.path}"
 
 
 def default_keys_path() -> Path:

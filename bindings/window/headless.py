@@ -73,7 +73,8 @@ def record(loop: PlayLoop, options: HeadlessOptions, progress: Callable[[float],
 
 
 def _await_worlds(loop: PlayLoop) -> None:
-    while any(pane.frame is None or pane.state != "running" for pane in loop.panes) and not loop.done:
+    up = lambda: all(pane.frame is not None and pane.state == "running" for pane in loop.panes)  # noqa: E731
+    while not (up() and not loop.returning) and not loop.done:
         loop.turn()
         _check(loop)
     if loop.done:

@@ -114,6 +114,9 @@ class PlayLoop:
         self._waiting: Frame | None = None
         self._fresh = self._screenshot = False
         self._moment = b""
+        self.returning = bool(self.options.moment)
+        """True until the moment to begin with has been gone back to."""
+
         self._start()
 
     def run(self) -> None:
@@ -281,7 +284,7 @@ class PlayLoop:
         self._channel = channel % len(self._channels)
         self.panes = tuple(self._channels[self._channel]())
         self.playout = Playout(self._clock_ns)
-        self._held, self._waiting, self._moment = Controls(), None, b""
+        self._held, self._waiting, self._moment, self.returning = Controls(), None, b"", False
         self._sized, self._known = False, []
         self._start()
 
@@ -351,6 +354,7 @@ class PlayLoop:
             if state := pane.kept():
                 self._keep(state)
             if number == 0:
+                self._hear_of_moment()
                 frame = self._in_time(frame)
             if frame is not None:
                 pane.take(frame, self._clock_ns())
@@ -368,6 +372,14 @@ class PlayLoop:
             if self.panes[0].state != "running":
                 self.speaker.rest()
             self._settle()
+
+    def _hear_of_moment(self) -> None:
+        """Raises InhabitError when the world does not take the moment that was to be begun with."""
+        if self.returning and (refused := self.panes[0].went_back()) is not None:
+            self.returning = False
+            if refused:
+                name = self.panes[0].connection.name
+                raise InhabitError(f"Expected a moment that was kept in {name}, the world refused it: {refused}")
 
     def _in_time(self, frame: Frame | None) -> Frame | None:
         """What is due of the first world. Only that one is heard: two at once would tell nobody anything."""
@@ -401,6 +413,10 @@ class PlayLoop:
             if self.options.hint:
                 self.face.hint(self._clock_ns())
             if self.options.steps and not self._channel:
+                offered = sorted({steps for info in infos for steps in info.steps})
+                if self.options.steps not in offered:
+                    said = ", ".join(map(str, offered)) or "none: it is not sampled"
+                    raise InhabitError(f"Expected sampling steps that the world has ({said}), got {self.options.steps}")
                 self._choose_steps(self.options.steps)
 
     def _fit_window(self) -> None:

@@ -63,7 +63,7 @@ class Pane:
         self.prompt = ""
         """What was said to the world last."""
 
-        self._prompted = self._keeping = 0
+        self._prompted = self._keeping = self._returning = 0
 
     @property
     def info(self) -> WorldInfo | None:
@@ -168,7 +168,15 @@ class Pane:
     def go_back(self, state: bytes) -> None:
         """Go on from a state that was kept."""
         if self.connection.live and self.state in ("running", "paused"):
-            self.connection.live.restore(state)
+            self._returning = self.connection.live.restore(state)
+
+    def went_back(self) -> str | None:
+        """What came of go_back(), once: "" or why it was refused; None while nothing is known."""
+        effect = self.connection.live.effect(self._returning) if self._returning and self.connection.live else None
+        if effect is None:
+            return None
+        self._returning = 0
+        return effect.refused
 
     def settle(self) -> None:
         """Soft reset: the world goes on from what is seen."""

@@ -15,6 +15,7 @@ from inhabit.bridge.controls import ActionMap, ActionSource, Controls
 from inhabit.bridge.errors import MissingExtraError, WorldError
 from inhabit.bridge.frames import Frame
 from inhabit.bridge.world import WorldInfo
+from inhabit.worldmodel.catalog import did_you_mean
 from inhabit.worldmodel.recordings import Box
 
 TICS_HZ = 35.0
@@ -208,6 +209,16 @@ def scenarios() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in folder.glob("*.cfg") if path.with_suffix(".wad").exists()))
 
 
+def scenario_file(scenario: str) -> Path:
+    """Where a scenario's settings lie. Raises WorldError for one that ViZDoom does not have."""
+    path = Path(_vizdoom().scenarios_path) / f"{scenario}.cfg"
+    if not path.is_file():
+        known = scenarios()
+        near = did_you_mean(scenario, known)
+        raise WorldError(f"Expected a ViZDoom scenario ({', '.join(known)}), got {scenario!r}{near}")
+    return path
+
+
 def _vizdoom() -> Any:
     try:
         import vizdoom
@@ -217,10 +228,8 @@ def _vizdoom() -> Any:
 
 
 def _start_game(scenario: str, config: DoomConfig, settings: Path) -> tuple[Any, tuple[str, ...]]:
+    path = scenario_file(scenario)
     vzd = _vizdoom()
-    path = Path(vzd.scenarios_path) / f"{scenario}.cfg"
-    if not path.is_file():
-        raise WorldError(f"Expected a ViZDoom scenario ({', '.join(scenarios())}), got {scenario!r}")
     game = vzd.DoomGame()
     game.load_config(str(path))
     game.set_doom_config_path(str(settings))
