@@ -15,7 +15,7 @@ from inhabit.bridge.errors import InhabitError
 from inhabit.bridge.fields import MAX_PICTURE_BYTES, MAX_STATE_BYTES
 from inhabit.worldmodel.catalog import (
     DEFAULT_PACK,
-    check_world,
+    check_spec,
     find_pack,
     is_real,
     read_header,
@@ -165,7 +165,9 @@ def _check_for_packs(options: Options) -> None:
     if not options.steps:
         return
     if not packs:
-        raise InhabitError(f"Expected a pack for --steps, such as {DEFAULT_PACK}, got {names[0]!r}, which is not sampled")
+        raise InhabitError(
+            f"Expected a pack for --steps, such as {DEFAULT_PACK}, got {names[0]!r}, which is not sampled"
+        )
     offered = {name: read_header(folder).info.steps for name, folder in packs.items()}
     if not any(options.steps in steps for steps in offered.values()):
         said = "; ".join(f"{', '.join(map(str, steps))} - at {name}" for name, steps in offered.items())
@@ -272,7 +274,7 @@ def _known(name: str) -> str:
         other = packs[0] if packs else FALLBACK
         print(f"inhabit: the pack {name} is not here, playing {other} instead", file=sys.stderr)
         return other
-    check_world(name)
+    check_spec(name)
     return name
 
 

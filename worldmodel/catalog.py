@@ -124,9 +124,9 @@ def is_real(spec: str) -> bool:
     return with_size(kind)[0] == "isle" or (kind in ("doom", "gym") and ":" in spec)
 
 
-def check_world(spec: str) -> None:
+def check_spec(spec: str) -> None:
     """Raise InhabitError for what open_world() could not open, as far as that is known without opening it."""
-    kind, colon, name = spec.partition(":")
+    kind, _, name = spec.partition(":")
     if spec == "toy":
         return
     if kind == "doom" and name:
@@ -144,7 +144,7 @@ def check_world(spec: str) -> None:
 
 def world_name(spec: str) -> str:
     """What a world calls itself, as in a keys file, without opening it. Raises PackError."""
-    kind, colon, name = spec.partition(":")
+    kind, _, name = spec.partition(":")
     if spec == "toy" or with_size(kind)[0] == "isle":
         return with_size(kind)[0]
     if kind == "doom" and name:
@@ -155,7 +155,7 @@ def world_name(spec: str) -> str:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """" - did you mean 'doom-center'?" where something of that kind is near, else nothing."""
+    """Ask for the nearest of what is known, as in " - did you mean 'doom-center'?"; "" when nothing is near."""
     near = difflib.get_close_matches(name, list(known), n=1)
     return f" - did you mean {near[0]!r}?" if near else ""
 
@@ -178,9 +178,10 @@ def _no_pack(spec: str) -> str:
         return f"Expected a pack, got a trace - at {folder}; `inhabit replay {folder}` plays it back"
     shipped = shipped_packs()
     got = f"{spec!r}, a folder without one" if spec and folder.is_dir() else repr(spec)
+    near = did_you_mean(with_size(spec)[0], (*shipped, "toy", "isle")) or " -"
     return (
         f"Expected a pack ({', '.join(shipped) or 'none are shipped'}) or a folder with a {WORLD_JSON}, got {got}"
-        f"{did_you_mean(with_size(spec)[0], (*shipped, 'toy', 'isle'))} - `inhabit worlds` lists what there is"
+        f"{near} `inhabit worlds` lists what there is"
     )
 
 

@@ -65,7 +65,6 @@ class Keys:
     worlds: Mapping[str, Mapping[str, Entry]] = field(default_factory=lambda: MappingProxyType({}))
     """World name to action name to what drives it."""
 
-
     def unheard(self, name: str, *, others: Iterable[str] = (), named: bool = True) -> str:
         """What is wrong when nothing in the file is for the world of that name; "" when nothing is.
 

@@ -73,8 +73,7 @@ def record(loop: PlayLoop, options: HeadlessOptions, progress: Callable[[float],
 
 
 def _await_worlds(loop: PlayLoop) -> None:
-    up = lambda: all(pane.frame is not None and pane.state == "running" for pane in loop.panes)  # noqa: E731
-    while not (up() and not loop.returning) and not loop.done:
+    while not loop.done and (loop.returning or any(p.frame is None or p.state != "running" for p in loop.panes)):
         loop.turn()
         _check(loop)
     if loop.done:

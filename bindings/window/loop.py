@@ -114,8 +114,8 @@ class PlayLoop:
         self._waiting: Frame | None = None
         self._fresh = self._screenshot = False
         self._moment = b""
-        self.returning = bool(self.options.moment)
-        """True until the moment to begin with has been gone back to."""
+        self.returning = False
+        """True while the moment to begin with is being gone back to."""
 
         self._start()
 
@@ -363,6 +363,7 @@ class PlayLoop:
                     if self.options.moment and not self._moment and not self._channel:
                         self._moment = self.options.moment
                         pane.go_back(self._moment)
+                        self.returning = True
                     self._waiting = frame
         if timeout_s:
             time.sleep(timeout_s)

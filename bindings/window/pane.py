@@ -172,7 +172,9 @@ class Pane:
 
     def went_back(self) -> str | None:
         """What came of go_back(), once: "" or why it was refused; None while nothing is known."""
-        effect = self.connection.live.effect(self._returning) if self._returning and self.connection.live else None
+        if not self._returning or self.connection.live is None:
+            return ""
+        effect = self.connection.live.effect(self._returning)
         if effect is None:
             return None
         self._returning = 0

@@ -47,6 +47,8 @@ class FakeLive:
         self._sequence = self._epoch = self._sent_ns = 0
         self._pressed: frozenset[str] = frozenset()
         self._frame = self.world.reset(seed=1)
+        self.restored: str | None = None
+        """What comes of restore(): "" or a refusal; None is no answer yet."""
 
     def send(self, controls: Controls) -> int:
         self.sent.append(controls)
@@ -79,6 +81,8 @@ class FakeLive:
         return 8
 
     def effect(self, request: int) -> Effect | None:
+        if request == 8:
+            return None if self.restored is None else Effect(refused=self.restored)
         return Effect(state=b"moment") if request == 7 else None
 
     def pause(self) -> None:

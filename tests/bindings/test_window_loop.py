@@ -292,4 +292,23 @@ def test_a_window_may_begin_with_a_moment(fake_connection, clock, dummy_display,
     loop = PlayLoop([Pane(fake_connection)], WindowOptions(folder=tmp_path, moment=b"then"), clock_ns=clock)
     turns(loop, 4)
     assert fake_connection.live.calls.count("restore b'then'") == 1
+    assert loop.returning  # nothing has been heard of it
+    fake_connection.live.restored = ""
+    turns(loop)
+    assert not loop.returning
+    loop.close()
+
+
+def test_a_moment_that_the_world_refuses_ends_the_window_with_the_reason(fake_connection, clock, dummy_display):
+    fake_connection.live.restored = "Expected a state, got 5 bytes"
+    loop = PlayLoop([Pane(fake_connection)], WindowOptions(moment=b"then"), clock_ns=clock)
+    with pytest.raises(InhabitError, match="kept in toy, the world refused it: Expected a state, got 5 bytes"):
+        turns(loop, 4)
+    loop.close()
+
+
+def test_steps_that_the_world_does_not_have_are_refused(fake_connection, clock, dummy_display):
+    loop = PlayLoop([Pane(fake_connection)], WindowOptions(steps=3), clock_ns=clock)
+    with pytest.raises(InhabitError, match=r"sampling steps that the world has \(1, 2, 4\), got 3"):
+        turns(loop, 4)
     loop.close()

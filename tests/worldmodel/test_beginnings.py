@@ -114,6 +114,11 @@ def test_of_a_clip_the_last_moments_count_at_the_worlds_rate():
     np.testing.assert_allclose(raw.mean((1, 2, 3)), [185, 190, 195])
 
 
+def test_a_picture_is_no_clip():
+    with pytest.raises(WorldError, match="Expected a clip such as MP4 or WebM, got a picture"):
+        pictures.clip(file_of(gradient(8, 8)), width=64, height=64, frames=4, rate_hz=10.0)
+
+
 @pytest.mark.parametrize("value", [b"not a film", file_of(gradient(8, 8))[:30], np.zeros((0, 8, 8, 3), np.uint8)])
 def test_what_is_no_clip_is_refused_in_one_line(value):
     with pytest.raises(WorldError, match="Expected"):

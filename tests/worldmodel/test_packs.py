@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +13,7 @@ from safetensors.torch import save as tensors_to_bytes
 from inhabit.bridge.controls import Controls
 from inhabit.bridge.errors import WorldError
 from inhabit.bridge.world import check_world
-from inhabit.worldmodel.catalog import PackError, find_pack, open_world
+from inhabit.worldmodel.catalog import PackError, check_spec, find_pack, open_world, world_name
 from inhabit.worldmodel.neural_world import NeuralWorld
 from inhabit.worldmodel.pack import load_pack, save_pack
 
@@ -92,6 +94,36 @@ def test_an_unknown_pack_names_what_there_is():
         find_pack("no-such-pack")
     with pytest.raises(PackError, match="Expected a pack"):
         open_world("no-such-pack")
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("doom-centre", "got 'doom-centre' - did you mean 'doom-center'?"),
+        ("doom:", "Expected what follows the colon, such as doom:defend_the_center"),
+        ("gym", "Expected a pack, such as gym:CartPole-v1"),
+        ("isl", "did you mean 'isle'?"),
+    ],
+)
+def test_a_world_that_is_not_there_is_told_before_anything_is_opened(name, says):
+    with pytest.raises(PackError, match=re.escape(says)):
+        check_spec(name)
+
+
+def test_a_recording_or_a_trace_in_the_place_of_a_pack_says_what_to_do_with_it(tmp_path):
+    (tmp_path / "meta.json").write_text("{}")
+    trace = tmp_path / "session.trace"
+    trace.touch()
+    with pytest.raises(PackError, match=f"got a recording - at {tmp_path}; .*`inhabit train {tmp_path} -o packs/"):
+        find_pack(str(tmp_path))
+    with pytest.raises(PackError, match=f"`inhabit replay {trace}` plays it back"):
+        find_pack(str(trace))
+
+
+def test_worlds_are_named_without_opening_them(pack_folder):
+    names = [world_name(spec) for spec in ("toy", "isle@160x96:a dusk", "doom:take_cover", "gym:ns/Cart-v1")]
+    assert names == ["toy", "isle", "doom-take-cover", "cart-v1"]
+    assert world_name(f"{pack_folder}@96x64") == find_pack(str(pack_folder)).name == "small"
 
 
 def test_saving_over_a_pack_leaves_no_crumbs(small_pack, pack_folder):
