@@ -100,6 +100,18 @@ def write_report(path: Path, report: Mapping[str, Any]) -> None:
         raise InhabitError(f"Cannot write {path}: {error.strerror or error}, choose another file") from error
 
 
+def make_room(path: Path) -> None:
+    """Create the folder that a file will be written to, before the work begins. Raises InhabitError if it cannot be."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InhabitError(f"Cannot write {path}: {error.strerror or error}, choose another file") from error
+    if path.is_dir():
+        raise InhabitError(f"Expected a file to write, got a folder - at {path}")
+    if not os.access(path.parent, os.W_OK):
+        raise InhabitError(f"Cannot write {path}: its folder takes no files, choose another file")
+
+
 def read_report(path: Path) -> dict[str, Any]:
     """Read a report. Raises InhabitError for a missing or damaged file."""
     try:

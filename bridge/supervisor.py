@@ -153,7 +153,8 @@ class Supervisor:
         """
         while not (status := self.poll()).endpoint:
             if status.state in ("failed", "stopped"):
-                raise WorldError(f"The sidecar {status.state}: {status.reason or 'start() was not called'}")
+                reason = status.reason.removeprefix("inhabit: ") or "start() was not called"
+                raise WorldError(f"The sidecar {status.state}: {reason}")
             time.sleep(POLL_S)
         return status.endpoint
 

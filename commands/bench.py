@@ -10,6 +10,7 @@ from typing import Any
 import tyro
 
 from inhabit.bridge.errors import InhabitError
+from inhabit.bridge.report import make_room, write_report
 from inhabit.commands.record import parse_size
 from inhabit.worldmodel.catalog import DEFAULT_PACK, find_pack, require_torch
 
@@ -49,8 +50,9 @@ def run(options: Options) -> None:
         raise InhabitError(f"Expected at least 1 frame, got {options.frames} - at --frames")
     folder = None if options.preset else find_pack(options.pack)
     size = parse_size(options.size)
+    if options.report is not None:
+        make_room(options.report)
     require_torch()
-    from inhabit.bridge.report import write_report
     from inhabit.worldmodel.evaluate.bench import BenchConfig, bench
     from inhabit.worldmodel.evaluate.speed import SpeedConfig
     from inhabit.worldmodel.train.display import Display

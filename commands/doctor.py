@@ -9,7 +9,7 @@ from typing import Any
 
 import tyro
 
-from inhabit.bridge.report import tidy, write_report
+from inhabit.bridge.report import make_room, tidy, write_report
 from inhabit.worldmodel.catalog import shipped_packs
 from inhabit.worldmodel.evaluate.doctor import diagnose
 
@@ -32,6 +32,8 @@ class Options:
 
 def run(options: Options) -> None:
     """Look, tell, and write the report if one was asked for."""
+    if options.report is not None:
+        make_room(options.report)
     said = tidy(diagnose(options.packs, seconds=options.seconds))
     if options.report is not None:
         write_report(options.report, said)

@@ -10,6 +10,7 @@ from typing import Any
 import tyro
 
 from inhabit.bridge.errors import InhabitError
+from inhabit.bridge.report import make_room, write_report
 from inhabit.worldmodel.catalog import DEFAULT_PACK, find_pack, require_torch
 
 
@@ -65,8 +66,9 @@ class Options:
 def run(options: Options) -> None:
     """Measure, print the main figures, write what was asked for."""
     folder, seeds = find_pack(options.pack), parse_seeds(options.seeds)
+    if options.report is not None:
+        make_room(options.report)
     require_torch()
-    from inhabit.bridge.report import write_report
     from inhabit.worldmodel.evaluate.evaluation import EvalConfig, evaluate, write_quality
     from inhabit.worldmodel.train.display import Display
 

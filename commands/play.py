@@ -13,6 +13,7 @@ import tyro
 
 from inhabit.bridge.errors import InhabitError
 from inhabit.bridge.fields import MAX_PICTURE_BYTES, MAX_STATE_BYTES
+from inhabit.bridge.report import make_room
 from inhabit.worldmodel.catalog import (
     DEFAULT_PACK,
     check_spec,
@@ -111,6 +112,7 @@ def run(options: Options) -> None:
     panes = channels[0]()
     headless = options.headless or not _has_display(options)
     if headless:
+        make_room(options.out)
         use_dummy_display()
     window = WindowOptions(
         scale=options.scale, statistics=options.statistics, steps=options.steps, hint=not headless,
@@ -140,6 +142,10 @@ def _check(options: Options) -> None:
         raise InhabitError(f"Expected --seconds above 0, got {options.seconds:g}")
     if options.out.suffix.lower() != ".mp4":
         raise InhabitError(f"Expected --out to end in .mp4, got {options.out}")
+    if not options.folder.is_dir():
+        make_room(options.folder / "clip.mp4")
+    if options.report is not None:
+        make_room(options.report)
 
 
 def _resolved(options: Options) -> Options:

@@ -14,7 +14,7 @@ from inhabit.bridge.beginnings import with_picture
 from inhabit.bridge.errors import InhabitError
 from inhabit.bridge.frames import Frame
 from inhabit.bridge.inputs import from_wire
-from inhabit.bridge.report import write_report
+from inhabit.bridge.report import make_room, write_report
 from inhabit.bridge.trace import Record, checksum, read_trace
 from inhabit.bridge.world import World
 from inhabit.worldmodel.catalog import open_world
@@ -50,6 +50,8 @@ class Found:
 
 def run(options: Options) -> None:
     """Replay. Exit code 1 when a frame differs."""
+    if options.report is not None:
+        make_room(options.report)
     records = list(read_trace(options.trace))
     begin = records[0]
     threads = begin.said.get("threads")

@@ -24,7 +24,7 @@ from inhabit.bridge.server import DeviceLostError, Server
 from inhabit.bridge.shelf import Shelf
 from inhabit.bridge.transport import BindError
 from inhabit.bridge.world import World
-from inhabit.worldmodel.catalog import DEFAULT_PACK, open_like, open_world
+from inhabit.worldmodel.catalog import DEFAULT_PACK, check_spec, find_pack, open_like, open_world, with_size
 
 SWITCH_INTERVAL_S = 0.0005
 DEVICE_LOST_EXIT = 70
@@ -37,7 +37,7 @@ FILES = 8192
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Options:
     world: tyro.conf.Positional[str] = DEFAULT_PACK
-    """"toy", "doom:SCENARIO", the name of a shipped pack, or a pack's folder."""
+    """A shipped pack, a pack's folder, "toy", "isle" (our simulator), or a real game: "doom:SCENARIO", "gym:ENV_ID"."""
 
     bind: str = "tcp://127.0.0.1:0"
     """Where to listen: on this machine only, unless there are --keys. Port 0 takes a free one; the line on standard
@@ -105,6 +105,7 @@ def run(options: Options) -> None:
     if options.parent == "pipe+signal":
         _die_with_parent_thread()
 
+    _check(options)
     _raise_file_limit()
     keys = KeyStore(options.keys_folder or default_folder()) if options.keys or options.keys_folder else None
     server = _start(options, keys)
@@ -121,6 +122,14 @@ def run(options: Options) -> None:
     except DeviceLostError as error:
         print(f"inhabit: {error}", file=sys.stderr)
         sys.exit(DEVICE_LOST_EXIT)
+
+
+def _check(options: Options) -> None:
+    """Say what is not there before anything listens."""
+    for spec in (options.world, *options.also):
+        check_spec(spec)
+    if options.like:
+        find_pack(with_size(options.like)[0])
 
 
 def _start(options: Options, keys: KeyStore | None) -> Server:

@@ -9,8 +9,6 @@ Everybody is a client of its own: LiveWorld(endpoint, room="crowd", name="Ada").
 
 from __future__ import annotations
 
-import os
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +28,7 @@ from inhabit.bridge.controls import Controls
 from inhabit.bridge.errors import InhabitError
 from inhabit.bridge.frames import Frame
 from inhabit.bridge.supervisor import Supervisor
+from inhabit.demos.start import ready, run
 
 SIZE, SIDE_PX, TEXT_PX = (960, 540), 260, 17
 NAMES = ("Ada", "Bo", "Cem", "Dina", "Eli", "Fay", "Gus", "Hana", "Ivo", "Jun", "Kim", "Lea", "Mo", "Nia", "Oz", "Pia")
@@ -134,9 +133,9 @@ def play(options: Options, endpoint: str, surface: pygame.Surface) -> None:
 
 def main(options: Options) -> None:
     """Serve a world and fill its room."""
+    ready(options.world, options.out if options.headless else None, ".mp4", ".png")
     if options.headless:
         use_dummy_display()
-    os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
     pygame.display.init()
     surface = pygame.display.set_mode(SIZE)
     with Supervisor(["serve", options.world, "--steering", options.steering]) as sidecar:
@@ -144,7 +143,4 @@ def main(options: Options) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main(tyro.cli(Options, description=__doc__))
-    except InhabitError as error:
-        sys.exit(f"inhabit: {error}")
+    run(main, Options, __doc__)

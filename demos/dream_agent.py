@@ -7,7 +7,6 @@ python -m inhabit.demos.dream_agent runs/take-cover --headless --seconds 20 --ou
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -23,6 +22,7 @@ from inhabit.bindings.window.clip import Clip
 from inhabit.bindings.window.sheet import ContactSheet
 from inhabit.bridge.errors import InhabitError
 from inhabit.bridge.frames import Frame
+from inhabit.demos.start import ready, run
 from inhabit.worldmodel.experiments.config import PACK_NAME, RATE_HZ, TICS
 from inhabit.worldmodel.experiments.policy import Policy, Sight, load_policy
 
@@ -42,7 +42,7 @@ class Options:
     """Length of the headless clip, s of the game's time."""
 
     out: Path = Path("agent.mp4")
-    """The headless clip; a page of moments appears beside it."""
+    """The headless clip (.mp4); a page of moments (.png) appears beside it."""
 
 
 class Pane:
@@ -96,6 +96,7 @@ def world_of(policy: Path) -> int:
 def main(options: Options) -> None:
     """Play until the window is closed, or record a clip."""
     folder, file = options.folder, newest_policy(options.folder)
+    ready("", options.out if options.headless else None, ".mp4")
     if options.headless:
         use_dummy_display()
     pack = folder / f"world-{world_of(file)}"
@@ -137,8 +138,4 @@ def main(options: Options) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main(tyro.cli(Options, description=__doc__))
-    except InhabitError as error:
-        print(f"inhabit: {error}", file=sys.stderr)
-        sys.exit(2)
+    run(main, Options, __doc__)

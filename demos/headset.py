@@ -11,7 +11,6 @@ is given its first control now and then, and the file shows what both eyes see.
 from __future__ import annotations
 
 import os
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +27,7 @@ from inhabit.bridge.client import LiveWorld
 from inhabit.bridge.controls import Controls
 from inhabit.bridge.errors import InhabitError
 from inhabit.bridge.supervisor import Supervisor
+from inhabit.demos.start import ready, run
 
 FILM_HZ = 20.0  # what Monado's compositor without a display does
 HOLD_S, SEED = 0.7, 1
@@ -70,6 +70,7 @@ def main(options: Options) -> None:
         snap_turn_deg=options.snap_turn_deg, layers="projection" if options.headless else "auto",
         sound=not options.headless,
     )  # fmt: skip
+    ready(options.world, options.out if options.headless else None, ".mp4", ".png", window=False)
     if options.headless:
         with Monado() as runtime:  # it looks for no hardware and shows nothing
             os.environ.update(runtime.environment)
@@ -94,6 +95,8 @@ def record(options: Options, shown: HeadsetOptions) -> None:
         loop.stage.keep = True
         seconds, began_s, held = options.seconds or 5.0, 0.0, frozenset[str]()
         while loop.turn():
+            if world.state in ("failed", "lost"):
+                raise InhabitError(f"{options.world} could not go on: {world.reason or world.state}")
             if loop.frame is None:
                 continue
             began_s = began_s or time.monotonic()
@@ -112,7 +115,4 @@ def record(options: Options, shown: HeadsetOptions) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main(tyro.cli(Options, description=__doc__))
-    except InhabitError as error:
-        sys.exit(f"inhabit: {error}")
+    run(main, Options, __doc__)

@@ -9,7 +9,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -18,8 +17,8 @@ import tyro
 
 from inhabit.bindings import window
 from inhabit.bindings.window import Connection, Pane, PlayLoop, WindowOptions
-from inhabit.bridge.errors import InhabitError
 from inhabit.bridge.supervisor import Supervisor
+from inhabit.demos.start import ready, run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,11 +33,12 @@ class Options:
     """Length of the headless clip, s of the world's time."""
 
     out: Path = Path("clip.mp4")
-    """The headless clip."""
+    """The headless clip (.mp4); its contact sheet lies beside it (.png)."""
 
 
 def main(options: Options) -> None:
     """Play a world until Escape is pressed twice, or record a clip."""
+    ready(options.world, options.out if options.headless else None, ".mp4")
     if options.headless:
         window.use_dummy_display()
     sidecar = Supervisor(["serve", options.world])  # a child process: `inhabit serve WORLD`, started again when it dies
@@ -60,7 +60,4 @@ def main(options: Options) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main(tyro.cli(Options, description=__doc__))
-    except InhabitError as error:
-        sys.exit(f"inhabit: {error}")
+    run(main, Options, __doc__)

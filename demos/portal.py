@@ -1,7 +1,7 @@
 """Walk through a portal from a rendered room into a dream, and back: the dream begins in the last rendered picture.
 
     python -m inhabit.demos.portal                 WASD and the mouse walk, the screen is the portal, Tab comes back
-    python -m inhabit.demos.portal packs/isle      another neural world
+    python -m inhabit.demos.portal isle-tiny       another neural world
     python -m inhabit.demos.portal --headless --seconds 8 --out portal.png
 
 A neural world takes a picture to begin in: world.reset(options={"image": pixels}). What it has learnt decides what
@@ -10,8 +10,6 @@ becomes of the room. The dream goes on in its sidecar while one is in the room, 
 
 from __future__ import annotations
 
-import os
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -30,6 +28,7 @@ from inhabit.bridge.errors import InhabitError
 from inhabit.bridge.frames import Frame
 from inhabit.bridge.supervisor import Patience, Supervisor
 from inhabit.demos.scenery import WALK_M_S, Hands, Room, Walker, open_window
+from inhabit.demos.start import ready, run
 
 SIZE, FILM_HZ, SEED, PORTAL_Z_M, BACK_Z_M = (1280, 720), 20.0, 1, -1.6, -0.9
 
@@ -137,14 +136,11 @@ def play(options: Options, world: LiveWorld) -> None:
 
 def main(options: Options) -> None:
     """Open a world and put its portal into the room."""
-    os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
+    ready(options.world, options.out if options.headless else None, ".mp4", ".png")
     serve, patience = ["serve", options.world, "--hang-after-s", "15"], Patience(hang_s=20.0)  # for slow machines
     with Supervisor(serve, patience=patience) as sidecar, LiveWorld(sidecar.wait_until_listening(), seed=SEED) as world:
         (record if options.headless else play)(options, world)
 
 
 if __name__ == "__main__":
-    try:
-        main(tyro.cli(Options, description=__doc__))
-    except InhabitError as error:
-        sys.exit(f"inhabit: {error}")
+    run(main, Options, __doc__)

@@ -11,6 +11,7 @@ import pygame
 
 from inhabit.bindings.window.devices import Devices
 from inhabit.bridge.controls import Controls
+from inhabit.bridge.errors import InhabitError
 
 WALK_M_S, LOOK_PER_PX = 2.0, 0.003
 
@@ -108,9 +109,13 @@ def open_window(size: tuple[int, int]) -> moderngl.Context:
     for name, value in (("CONTEXT_MAJOR_VERSION", 3), ("CONTEXT_MINOR_VERSION", 3), ("CONTEXT_PROFILE_MASK", 1)):
         pygame.display.gl_set_attribute(getattr(pygame, f"GL_{name}"), value)
     pygame.display.gl_set_attribute(pygame.GL_DEPTH_SIZE, 24)
-    pygame.display.set_mode(size, pygame.OPENGL | pygame.DOUBLEBUF)
+    try:
+        pygame.display.set_mode(size, pygame.OPENGL | pygame.DOUBLEBUF)
+        ctx = moderngl.create_context(require=330)
+    except Exception as error:  # glcontext raises plain Exception
+        raise InhabitError(f"Expected a window with OpenGL 3.3, got: {error}; --headless needs none") from error
     pygame.mouse.set_relative_mode(True)
-    return moderngl.create_context(require=330)
+    return ctx
 
 
 class Room:

@@ -11,9 +11,7 @@ has computed already, in the smallest level of the texture.
 from __future__ import annotations
 
 import math
-import os
 import random
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +27,7 @@ from inhabit.bridge.controls import Controls
 from inhabit.bridge.errors import InhabitError
 from inhabit.bridge.supervisor import Supervisor
 from inhabit.demos.scenery import Hands, Room, Walker, open_window
+from inhabit.demos.start import ready, run
 
 SIZE, FILM_HZ = (1280, 720), 30.0
 PATIENCE_S, SEED = 120.0, 1
@@ -61,6 +60,8 @@ def play(options: Options, world: LiveWorld) -> None:
         walker.move(Controls() if inside else controls, clock.tick(60) / 1e3)
         if (frame := world.poll()) is not None:
             view.show(frame)
+        if world.state in ("failed", "lost"):
+            raise InhabitError(f"{options.world} could not go on: {world.reason or world.state}")
         if view.frame is not None:
             room.draw(ctx.screen, view.presenter.enlarge(view.texture, SIZE), walker.camera(SIZE[0] / SIZE[1]))
         where = "in the world, Tab goes back" if inside else "in the room, Tab takes the keys into the world"
@@ -96,13 +97,10 @@ def record(options: Options, world: LiveWorld) -> None:
 
 def main(options: Options) -> None:
     """Serve a world and put it into the room."""
-    os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
+    ready(options.world, options.out if options.headless else None, ".mp4", ".png")
     with Supervisor(["serve", options.world]) as sidecar, LiveWorld(sidecar.wait_until_listening(), seed=SEED) as world:
         (record if options.headless else play)(options, world)
 
 
 if __name__ == "__main__":
-    try:
-        main(tyro.cli(Options, description=__doc__))
-    except InhabitError as error:
-        sys.exit(f"inhabit: {error}")
+    run(main, Options, __doc__)

@@ -10,6 +10,7 @@ from typing import Any, Self
 import numpy as np
 
 from inhabit.bridge.errors import InhabitError, MissingExtraError
+from inhabit.bridge.report import make_room
 
 ENDINGS = (".mp4", ".png")
 MOMENTS, COLUMNS = 6, 3
@@ -30,6 +31,7 @@ class Film:
     def __init__(self, path: Path, rate_hz: float):
         if path.suffix.lower() not in ENDINGS:
             raise InhabitError(f"Expected a file that ends in {' or '.join(ENDINGS)}, got {path}")
+        make_room(path)
         self.path, self.pictures = path, 0
         self._rate = Fraction(rate_hz).limit_denominator(1001)
         self._kept: list[np.ndarray] = []
@@ -65,7 +67,6 @@ class Film:
         height, width = pixels.shape[0] // 2 * 2, pixels.shape[1] // 2 * 2
         if self._container is None:
             try:
-                self.path.parent.mkdir(parents=True, exist_ok=True)
                 self._container = av.open(str(self.path), "w")
             except OSError as error:
                 raise InhabitError(f"Cannot write {self.path}: {error.strerror or error}") from error
@@ -87,7 +88,6 @@ class Film:
         for place, pixels in enumerate(chosen):
             page.paste(Image.fromarray(pixels), (place % columns * width, place // columns * height))
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
             page.save(self.path)
         except OSError as error:
             raise InhabitError(f"Cannot write {self.path}: {error.strerror or error}") from error

@@ -3,6 +3,10 @@
 PlayLoop([Pane(Connection("toy", supervisor=Supervisor(["serve", "toy"])))]).run() is a whole player.
 """
 
+import os
+
+os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")  # pygame prints a greeting where it is imported first
+
 try:
     import pygame as _pygame  # noqa: F401
 except ImportError as error:

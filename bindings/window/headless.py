@@ -14,6 +14,7 @@ from inhabit.bindings.window.pane import Pane
 from inhabit.bindings.window.script import Script
 from inhabit.bindings.window.sheet import ContactSheet
 from inhabit.bridge.errors import InhabitError, WorldError
+from inhabit.bridge.report import make_room
 
 SLOWEST = 10.0
 """Give up when a second of the world takes longer than this, s."""
@@ -57,6 +58,7 @@ def record(loop: PlayLoop, options: HeadlessOptions, progress: Callable[[float],
     """
     sheet = ContactSheet()
     try:
+        _check_out(options.out)
         _await_worlds(loop)
         info = loop.panes[0].info
         assert info is not None
@@ -70,6 +72,13 @@ def record(loop: PlayLoop, options: HeadlessOptions, progress: Callable[[float],
     path = options.out.with_suffix(".png")
     sheet.save(path)
     return path
+
+
+def _check_out(path: Path) -> None:
+    """The sheet takes the clip's name with another ending."""
+    if path.suffix.lower() != ".mp4":
+        raise InhabitError(f"Expected a clip's file to end in .mp4, got {path}")
+    make_room(path)
 
 
 def _await_worlds(loop: PlayLoop) -> None:

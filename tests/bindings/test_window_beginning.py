@@ -65,7 +65,7 @@ def test_what_only_packs_begin_from_is_refused_to_other_worlds(world, name):
 def test_steps_are_those_that_the_pack_was_taught(env_pack):
     with pytest.raises(InhabitError, match=r"Expected --steps that the pack was taught, got 3; it was taught 1, 2, 4"):
         run(Options(world=str(env_pack), steps=3))
-    with pytest.raises(InhabitError, match="Expected a pack for --steps, .* got 'toy', which is not sampled"):
+    with pytest.raises(InhabitError, match=r"Expected a pack for --steps, .* got 'toy': it is not sampled"):
         run(Options(world="toy", steps=2))
 
 

@@ -16,10 +16,12 @@ DEMOS = Path(__file__).parents[2] / "demos"
 
 def run(name: str, *arguments: object, code: int = 0, timeout_s: float = 120.0) -> str:
     environment = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY")}
-    environment |= {"SDL_AUDIODRIVER": "dummy", "PYGAME_HIDE_SUPPORT_PROMPT": "1"}
+    environment |= {"SDL_AUDIODRIVER": "dummy"}
+    environment.pop("SDL_VIDEODRIVER", None)
     command = [sys.executable, "-m", f"inhabit.demos.{name}", *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, env=environment)
     assert done.returncode == code, done.stderr
+    assert "pygame" not in done.stdout  # its greeting
     return done.stdout if not code else done.stderr
 
 
@@ -149,5 +151,34 @@ def test_play_records_a_clip(tmp_path):
 @pytest.mark.slow
 def test_a_wrong_file_name_is_one_clear_line(tmp_path):
     needs_opengl()
-    told = run("screen", "toy", "--headless", "--out", tmp_path / "screen.gif", code=1)
-    assert told.strip().splitlines()[-1].startswith("inhabit: Expected a file that ends in .mp4 or .png, got ")
+    told = run("screen", "toy", "--headless", "--out", tmp_path / "screen.gif", code=2)
+    assert told.strip().splitlines()[-1].startswith("inhabit: Expected --out to end in .mp4 or .png, got ")
+
+
+@pytest.mark.parametrize("name", ["play", "screen", "portal", "crowd", "headset"])
+@pytest.mark.parametrize("rest", [(), ("--headless",)])
+def test_a_pack_that_is_not_there_is_one_clear_line(name, rest):
+    pytest.importorskip("moderngl")
+    if name == "headset":
+        pytest.importorskip("xr")
+    told = run(name, "doom-centre", *rest, code=2).strip().splitlines()
+    assert len(told) == 1
+    assert told[0].startswith("inhabit: Expected a pack (")
+    assert "did you mean 'doom-center'?" in told[0]
+
+
+@pytest.mark.parametrize("name", ["play", "screen", "portal", "crowd"])
+def test_without_a_display_the_way_out_is_told(name):
+    pytest.importorskip("moderngl")
+    told = run(name, "doom-center" if name == "portal" else "toy", code=2).strip().splitlines()
+    assert len(told) == 1
+    assert told[0].startswith("inhabit: Expected a display for the window, got none")
+    assert "`--headless --out FILE`" in told[0]
+
+
+def test_a_file_that_cannot_be_written_is_told_before_the_work(tmp_path):
+    (tmp_path / "file").touch()
+    told = run("play", "toy", "--headless", "--out", tmp_path / "file" / "clip.mp4", code=2)
+    assert "Cannot write" in told
+    assert "loading" not in told
+    assert "Expected --out to end in .mp4, got x.png" in run("play", "toy", "--headless", "--out", "x.png", code=2)
