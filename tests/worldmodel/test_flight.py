@@ -285,6 +285,20 @@ def test_what_leaves_the_hand_is_drawn_where_it_is_and_the_picture_of_it_is_kept
     engine.step(anchored, nothing)
 
 
+def test_what_was_behind_the_hand_is_guessed_once(tossing_pack):
+    engine, state = begun(tossing_pack)
+    history = engine._foresight.history
+    toss = torch.zeros(2, history, state.actions.shape[-1])
+    toss[0, -1, 0] = 1.0  # one of the two sessions
+    hint = engine._foresight.hint(state, toss, state.frame + 1, torch.ones(2, 2), lambda latents, _: latents)
+    thing = Thing.unpacked(hint.flight)
+    assert thing.loose.tolist() == [1, 0]
+    was = covered(torch.tensor([[*tossing_pack.flight.grip.tolist(), 1.0]]), tuple(state.pixels.shape[1:3]))[0] > 0
+    assert hint.canvas.used[0][was].all(), "what fills its place lies there from now on"
+    assert not torch.equal(hint.canvas.picture[0][was], state.pixels[0][was]), "and it is not the thing itself"
+    assert torch.equal(hint.canvas.picture[1], state.canvas.picture[1])
+
+
 def test_sessions_do_not_depend_on_what_others_toss(tossing_pack):
     engine, state = begun(tossing_pack)
     nothing = torch.zeros(2, state.actions.shape[-1])

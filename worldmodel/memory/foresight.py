@@ -57,6 +57,9 @@ STILL_PX = 0.5
 ANEW_FRAMES = 2
 """So often a world with an atlas shows all of a view by it."""
 
+SWING_PX = 4.0
+"""So far from its usual place who walks may hold something."""
+
 GHOST_PX = 3.0
 """An album keeps no picture in which something flies or lies that is larger than this on either side of its middle."""
 
@@ -122,6 +125,8 @@ class Flown:
     thing: Thing
     loose: Tensor
     """(b,) bool: whether it ever did; what follows means nothing elsewhere."""
+    leaving: Tensor
+    """(b,) bool: whether it does so in this frame."""
     alpha: Tensor
     """(b, h, w) how much of each pixel it covers, 0 to 1."""
     sprite: Tensor
@@ -339,6 +344,9 @@ class Foresight:
         entering, unfound = _mostly(outside, cell), _mostly(unfound, cell)
         canvas = canvas.renewed(coming.fresh, state.pixels, coming.begun, hidden)
         canvas, moved = canvas.move(where, shown, coming, hidden)
+        if flown is not None:  # what it hid is a guess: seen and moved in every frame, it would wear off
+            chosen = flown.leaving.nonzero()[:, 0]
+            canvas = canvas.put_sessions(chosen, Canvas.of(to_pixels(moved[chosen]), coming.sides.taken[chosen]))
         hand, stays = state.hand.move(visible, shown)
         more: dict[str, Any] = {}
         if flown is None:
@@ -374,13 +382,15 @@ class Foresight:
         loose = thing.loose > 0
         leaving = loose & (was.loose == 0)
         kept, seen = flight.grip, flight.shown_at(thing, pose[:, 4])
-        in_hand = _wider(covered(F.pad(kept, (0, 1), value=1.0)[None], size) > 0)
+        swings = F.pad(kept + kept.new_tensor([0, 0, SWING_PX]), (0, 1), value=1.0)
+        in_hand = _wider(covered(swings[None], size) > 0)
         bared = in_hand & leaving[:, None, None] & ~state.held
         chosen = leaving.nonzero()[:, 0]
         hand = state.hand.put_sessions(chosen, Canvas.of(state.pixels[chosen]))
         return Flown(
             thing=thing,
             loose=loose,
+            leaving=leaving,
             alpha=covered(seen, size),
             sprite=sprite(to_float(hand.picture), kept, seen),
             hid=_wider(state.held) | (in_hand & leaving[:, None, None]),
