@@ -21,7 +21,7 @@ import gymnasium
 import numpy as np
 from gymnasium.error import ClosedEnvironmentError, Error, ResetNeeded
 
-from inhabit.bindings.rl.checks import check_numbers, checked_options
+from inhabit.bindings.rl.checks import check_names, check_numbers, checked_options
 from inhabit.bindings.rl.errors import in_gymnasium_terms
 from inhabit.bindings.rl.in_process import FIRST_DRAW, mixed, saved
 from inhabit.bindings.rl.registration import register_worlds
@@ -34,6 +34,10 @@ from inhabit.bridge.world import World
 
 SEEDS = 2**62
 RESET_OPTIONS = ("start", "prompt")
+ARGUMENTS = (
+    "pack", "world", "endpoint", "obs", "actions", "render_mode", "horizon", "steps", "temperature", "uncertainty",
+    "device", "connect_s", "codec",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,9 +103,11 @@ class WorldEnv(gymnasium.Env[Any, Any]):
         device: str = "auto",
         connect_s: float = 30.0,
         codec: str | Path | None = None,
+        **unknown: Any,
     ):
-        check_numbers(horizon=horizon, uncertainty=uncertainty, render_mode=render_mode)
         self._closed = True  # until there is something to close
+        check_names(unknown, ARGUMENTS)
+        check_numbers(horizon=horizon, uncertainty=uncertainty, render_mode=render_mode)
         with in_gymnasium_terms():
             self._world = open_session(
                 pack=pack, world=world, endpoint=endpoint, steps=steps, temperature=temperature, device=device,
@@ -172,8 +178,16 @@ class WorldEnv(gymnasium.Env[Any, Any]):
         return self._observe(), float(frame.reward), bool(frame.terminated), bool(truncated), info
 
     def say(self, prompt: str) -> str | None:
-        """Tell a world that listens what it shall be, without a reset. Returns what it remarks: unknown words."""
+        """Tell a world that listens what it shall be, without a reset. Returns what it remarks: unknown words.
+
+        Raises Error for a world without words: one whose `world_info.prompts` are empty.
+        """
         self._check_begun("say()")
+        if not self._observations.listens:
+            raise Error(
+                f"Expected a world that listens to words, such as pack='isle-tiny', got {self.world_info.name!r}, "
+                f"which does not: leave say() out"
+            )
         with in_gymnasium_terms():
             remark = self._world.configure(prompt=prompt)
         self._text, self._saved = prompt, None

@@ -22,6 +22,7 @@ from gymnasium.vector.utils import batch_space
 from inhabit.bindings.env import SEEDS
 from inhabit.bindings.rl.batch import Batch, open_batch
 from inhabit.bindings.rl.checks import (
+    check_names,
     check_numbers,
     checked_mask,
     checked_mode,
@@ -363,9 +364,7 @@ def make_vector_env(
         raise Error(f"Expected num_envs of at least 1, got {num_envs!r}")
     if max_episode_steps is not None and horizon is not None and horizon != max_episode_steps:
         raise Error(f"Expected horizon or max_episode_steps, got both: {horizon} and {max_episode_steps}")
-    unknown = sorted(set(arguments) - KNOWN)
-    if unknown:
-        raise Error(f"Expected arguments among {', '.join(sorted(KNOWN))}, got {', '.join(unknown)}")
+    check_names(set(arguments) - KNOWN, (*OWN, *sorted(KNOWN)))
     doubt, draws = checked_uncertainty(uncertainty)
     for name in ("uncertainty_penalty", "uncertainty_limit"):
         if arguments.get(name) and doubt == "none":
@@ -381,6 +380,9 @@ def make_vector_env(
     return DreamVectorEnv(batch, horizon=max_episode_steps if horizon is None else horizon, **arguments)
 
 
+OWN = (
+    "pack", "endpoint", "steps", "temperature", "device", "uncertainty", "max_episode_steps", "horizon", "connect_s",
+)  # fmt: skip
 KNOWN = frozenset(
     ("obs", "actions", "arrays", "autoreset_mode", "uncertainty_penalty", "uncertainty_limit", "render_mode")
 )

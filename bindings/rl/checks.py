@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import difflib
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -17,6 +18,14 @@ def checked_options(options: dict[str, Any] | None, known: tuple[str, ...]) -> d
     if unknown:
         raise Error(f"Expected reset options among {', '.join(known)}, got {', '.join(map(repr, unknown))}")
     return {name: value.item() if isinstance(value, np.generic) else value for name, value in options.items()}
+
+
+def check_names(unknown: Iterable[str], known: Sequence[str]) -> None:
+    """Raise Error for arguments that no environment takes."""
+    for name in sorted(unknown):
+        near = difflib.get_close_matches(name, known, n=1)
+        meant = f" - did you mean {near[0]!r}?" if near else ""
+        raise Error(f"Expected arguments among {', '.join(known)}, got {name!r}{meant}")
 
 
 def check_numbers(*, horizon: int | None, uncertainty: int, render_mode: str | None) -> None:

@@ -250,6 +250,8 @@ def test_what_is_done_out_of_order_is_told_in_gymnasiums_terms(env_pack):
         ({"world": "toy", "obs": "depth"}, "rgb, dict, latent"),
         ({"world": "toy", "obs": "latent"}, "Expected a neural world"),
         ({"world": "toy", "actions": "keys"}, "auto, discrete, multibinary, box"),
+        ({"world": "toy", "unknown": 1}, "Expected arguments among pack, world, .*, got 'unknown'"),
+        ({"world": "toy", "temprature": 1}, "got 'temprature' - did you mean 'temperature'"),
         ({"world": "toy", "horizon": 0}, "at least 1 frame"),
         ({"world": "toy", "temperature": 1.5}, "Expected temperature=1"),
         ({"world": "toy", "uncertainty": -1}, "further draws"),
@@ -274,6 +276,9 @@ def test_an_unknown_option_is_named(env_pack):
         env.reset(options={"start": 4})
     with pytest.raises(Error, match="without words"):
         env.reset(options={"prompt": "snow"})
+    env.reset()
+    with pytest.raises(Error, match="a world that listens to words, such as pack='isle-tiny', got 'small'"):
+        env.say("snow")
 
 
 def test_a_pack_that_is_to_come_is_told_how_to_get():

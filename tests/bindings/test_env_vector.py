@@ -248,7 +248,7 @@ def test_out_of_order_calls_are_told(env_pack):
         ({"horizon": 0}, "at least 1"),
         ({"uncertainty": -1}, "further draws"),
         ({"uncertainty_limit": 0.1}, "beside uncertainty_limit"),
-        ({"temperatur": 1}, "got temperatur"),
+        ({"temperatur": 1}, "got 'temperatur' - did you mean 'temperature'"),
         ({"temperature": -1}, "temperature from 0"),
         ({"count": 0}, "num_envs of at least 1"),
     ],

@@ -312,10 +312,8 @@ def test_a_film_is_a_page_of_moments_or_an_mp4(tmp_path):
 
 def test_a_film_that_cannot_be_written_is_one_clear_line(tmp_path):
     (tmp_path / "file").write_text("")
-    film = Film(tmp_path / "file" / "page.png", 10.0)
-    film.add(np.zeros((8, 8, 3), np.uint8))
     with pytest.raises(InhabitError, match=r"Cannot write .*page.png: "):
-        film.close()
+        Film(tmp_path / "file" / "page.png", 10.0)
 
 
 @pytest.mark.parametrize(("package", "binding", "extra"), [("moderngl", "view", "gl"), ("xr", "headset", "xr")])

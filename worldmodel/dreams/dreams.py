@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -120,12 +121,14 @@ class Dreams:
             return State.join([self._begin([one]) for one in chosen])
         return self._begin_grouped(chosen, list(range(len(chosen)) if places is None else places))
 
-    def step(self, state: State, actions: Tensor, *, donate: bool = False) -> tuple[State, Outcome]:
+    def step(self, state: State, actions: Tensor | np.ndarray, *, donate: bool = False) -> tuple[State, Outcome]:
         """Advance every session by one frame. Shapes: (b, a) actions; Outcome's are (b,).
 
         Args:
+            actions: a tensor or an array.
             donate: `state` is used up, which saves a copy of all that the sessions remember; see Engine.step().
         """
+        actions = torch.as_tensor(actions, dtype=torch.float32, device=self.device)
         return self.engine.step(state, actions, steps=self.steps, donate=donate)
 
     def reseed(self, state: State, seeds: Sequence[int]) -> State:
