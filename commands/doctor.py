@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import tyro
 
 from inhabit.bridge.report import make_room, tidy, write_report
 from inhabit.worldmodel.catalog import shipped_packs
-from inhabit.worldmodel.evaluate.doctor import diagnose
+from inhabit.worldmodel.evaluate.doctor import EXTRAS, diagnose
 
 MARKS = {"good": "[green]yes[/]", "missing": "[yellow]no[/]", "broken": "[red]broken[/]"}
 
@@ -40,6 +40,12 @@ def run(options: Options) -> None:
     _print(said)
 
 
+def missing_extras(checks: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The optional parts that are not here, by the name that pip knows; "dev" has all others in it."""
+    names = [check["name"].partition(":")[0] for check in checks if check["health"] == "missing"]
+    return [name for name in names if name in EXTRAS and name != "dev"]
+
+
 def _print(said: Mapping[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
@@ -55,6 +61,10 @@ def _print(said: Mapping[str, Any]) -> None:
     for check in fixes:
         console.print(f"  {check['name'].partition(':')[0]}: ", end="")
         console.print(check["fix"], markup=False, highlight=False, soft_wrap=True)
+    if missing := missing_extras(said["checks"]):
+        line = f'pip install "inhabit[{",".join(missing)}]"'
+        console.print("  all of these extras at once: ", end="")
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
     console.print()
     _print_packs(console, said["packs"])
 

@@ -117,6 +117,11 @@ def _print(packs: list[dict[str, Any]], others: list[dict[str, str]]) -> None:
     for game in others:
         table.add_row(game["name"], game["said"].replace("[", "\\["))
     console.print(table)
+    if strange := [pack["name"] for pack in packs if not pack["quality"]]:
+        names = ", ".join(strange)
+        console.print(
+            f"Not measured: {names}. `inhabit eval PACK --write` measures a pack and keeps the figures in it."
+        )
     console.print("Open one with `inhabit play WORLD` or inhabit.worldmodel.catalog.open_world(WORLD).")
 
 

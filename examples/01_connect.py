@@ -8,6 +8,9 @@ import sys
 from inhabit.bridge.client import RemoteWorld
 from inhabit.bridge.controls import Controls
 
+if len(sys.argv) < 2:
+    sys.exit(__doc__)
+
 world = RemoteWorld(sys.argv[1])
 print(f"{world.info.title}: {world.info.width}x{world.info.height}, actions {', '.join(world.info.actions.names)}")
 

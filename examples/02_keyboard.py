@@ -11,6 +11,9 @@ import pygame
 from inhabit.bridge.client import LiveWorld
 from inhabit.bridge.controls import Controls
 
+if len(sys.argv) < 2:
+    sys.exit(__doc__)
+
 KEYS = {pygame.K_LEFT: "ArrowLeft", pygame.K_RIGHT: "ArrowRight", pygame.K_UP: "ArrowUp", pygame.K_SPACE: "Space"}
 
 endpoint, seconds = sys.argv[1], float(sys.argv[2]) if len(sys.argv) > 2 else 1e9

@@ -12,6 +12,9 @@ from inhabit.bridge.controls import ActionMap, ActionSource
 from inhabit.bridge.world import WorldInfo
 from inhabit.worldmodel.recordings import Recorder
 
+if len(sys.argv) < 2:
+    sys.exit(__doc__)
+
 folder, frames = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 6000
 left, right = ActionSource(name="LEFT", keys=("ArrowLeft",)), ActionSource(name="RIGHT", keys=("ArrowRight",))
 info = WorldInfo(name="catch", width=SIZE, height=SIZE, rate_hz=20.0, actions=ActionMap(sources=(left, right)))

@@ -16,6 +16,9 @@ from inhabit.worldmodel.train.config import LearnConfig
 from inhabit.worldmodel.train.display import Display
 from inhabit.worldmodel.train.learn import learn
 
+if len(sys.argv) < 3:
+    sys.exit(__doc__)
+
 recording, pack = Path(sys.argv[1]), Path(sys.argv[2])
 minutes = float(sys.argv[3]) if len(sys.argv) > 3 else 5.0
 learn(LearnConfig(recording=recording, out=pack, preset="nano", minutes=minutes), Display())

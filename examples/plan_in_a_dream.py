@@ -9,6 +9,9 @@ import numpy as np
 
 from inhabit.bindings.vector_env import make_vector_env
 
+if len(sys.argv) < 3:
+    sys.exit(__doc__)
+
 AHEAD, BRANCHES, ROUNDS, ELITE = 8, 24, 2, 6
 
 

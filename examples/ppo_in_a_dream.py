@@ -11,6 +11,9 @@ from torch.distributions import Categorical
 
 from inhabit.bindings.vector_env import make_vector_env
 
+if len(sys.argv) < 3:
+    sys.exit(__doc__)
+
 ENVS, STEPS, EPOCHS, PARTS = 16, 32, 4, 4
 GAMMA, LAMBDA, CLIP, ENTROPY, RATE = 0.99, 0.95, 0.2, 0.01, 3e-4
 

@@ -35,6 +35,26 @@ def test_examples_are_short_and_tested():
     assert all(len(path.read_text().splitlines()) <= 60 for path in EXAMPLES.glob("*.py"))
 
 
+@pytest.mark.parametrize(
+    ("name", "needs"),
+    [
+        ("01_connect.py", ""),
+        ("02_keyboard.py", "pygame"),
+        ("03_record_your_game.py", "h5py"),
+        ("04_train_your_game.py", "torch"),
+        ("plan_in_a_dream.py", "gymnasium"),
+        ("ppo_in_a_dream.py", "torch"),
+    ],
+)
+def test_without_arguments_an_example_says_how_it_is_used(name, needs):
+    if needs:
+        pytest.importorskip(needs)
+    done = subprocess.run([sys.executable, str(EXAMPLES / name)], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert f"python examples/{name}" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_connect(endpoint):
     assert "frame 50: (48, 64, 3)" in run("01_connect.py", endpoint)
 

@@ -11,6 +11,7 @@ import pytest
 
 from inhabit.bridge.errors import InhabitError
 from inhabit.commands.__main__ import main
+from inhabit.commands.doctor import missing_extras
 from inhabit.commands.worlds import games
 from inhabit.worldmodel.evaluate import doctor
 
@@ -114,6 +115,22 @@ def test_a_port_that_may_not_be_taken_is_told(monkeypatch):
 def test_what_is_no_pack_is_refused():
     with pytest.raises(InhabitError, match="Expected a pack"):
         doctor.judge_pack("no-such-pack")
+
+
+def test_missing_extras_are_named_in_one_line():
+    checks = [
+        {"name": "window: play in a window", "health": "missing"},
+        {"name": "doom: record", "health": "missing"},
+        {"name": "model: run", "health": "good"},
+        {"name": "dev: work", "health": "missing"},
+        {"name": "display", "health": "missing"},
+    ]
+    assert missing_extras(checks) == ["window", "doom"]
+
+
+def test_a_pack_that_nobody_measured_says_how_to(pack_folder, capsys):
+    main(["worlds", str(pack_folder)])
+    assert "Not measured: small. `inhabit eval PACK --write`" in " ".join(capsys.readouterr().out.split())
 
 
 def test_every_kind_of_world_is_listed():

@@ -110,7 +110,8 @@ def test_a_machine_is_named_once():
     machine = {"cpu": "EPYC", "cores": 2, "system": "Linux 6.1.4-aa-1", "python": "3.11"}
     torches = machine | {"torch": "2.13", "system": "Linux 6.1.4-bb-2"}
     other = torches | {"vectors": "AVX2"}
-    lines = tables._machines([{"machine": one} for one in (machine, torches, other, torches)] + [{}])
+    reports = [{"machine": machine}, {"machine": torches, "again": {"sound": other, "drift": torches}}, {}]
+    lines = tables._machines(reports)
     assert lines == [
         "Measured on: EPYC, 2 cores, Linux 6.1.4, Python 3.11, torch 2.13.",
         "Measured on: EPYC with AVX2, 2 cores, Linux 6.1.4, Python 3.11, torch 2.13.",

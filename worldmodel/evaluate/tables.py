@@ -366,10 +366,8 @@ def _place(report: Report) -> str:
 def _machines(reports: Sequence[Report]) -> list[str]:
     """Each kind of machine once; what else was not said of it, such as torch, another report may say."""
     said: list[str] = []
-    for report in reports:
-        if "machine" not in report:
-            continue
-        m = report["machine"]
+    where = [one for report in reports for one in (report.get("machine"), *report.get("again", {}).values()) if one]
+    for m in where:
         name = f"{m['gpu']}, " if m.get("gpu") else ""
         vectors = f" with {m['vectors']}" if "vectors" in m else ""
         system = m["system"].split("-")[0]  # what follows is one build of it

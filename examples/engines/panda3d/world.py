@@ -11,6 +11,9 @@ from panda3d.core import CardMaker, KeyboardButton, SamplerState, Texture, loadP
 from inhabit.bridge.client import LiveWorld
 from inhabit.bridge.controls import Controls
 
+if len(sys.argv) < 2:
+    sys.exit(__doc__)
+
 loadPrcFileData("", "window-title A world in Panda3D\nwin-size 640 480\naudio-library-name null")
 KEYS = {
     "ArrowLeft": KeyboardButton.left(), "ArrowRight": KeyboardButton.right(), "ArrowUp": KeyboardButton.up(),
