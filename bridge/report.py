@@ -102,14 +102,19 @@ def write_report(path: Path, report: Mapping[str, Any]) -> None:
 
 def make_room(path: Path) -> None:
     """Create the folder that a file will be written to, before the work begins. Raises InhabitError if it cannot be."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InhabitError(f"Cannot write {path}: {error.strerror or error}, choose another file") from error
     if path.is_dir():
         raise InhabitError(f"Expected a file to write, got a folder - at {path}")
-    if not os.access(path.parent, os.W_OK):
-        raise InhabitError(f"Cannot write {path}: its folder takes no files, choose another file")
+    make_folder(path.parent)
+
+
+def make_folder(folder: Path, *, mode: int = 0o777) -> None:
+    """Create a folder that files will be written to. Raises InhabitError if it cannot be, or takes none."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=mode)
+    except OSError as error:
+        raise InhabitError(f"Cannot write to {folder}: {error.strerror or error}, choose another folder") from error
+    if not os.access(folder, os.W_OK):
+        raise InhabitError(f"Cannot write to {folder}: it takes no files, choose another folder")
 
 
 def read_report(path: Path) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import tyro
 
 from inhabit.bridge.errors import InhabitError
 from inhabit.bridge.fields import MAX_PICTURE_BYTES, MAX_STATE_BYTES
-from inhabit.bridge.report import make_room
+from inhabit.bridge.report import make_folder, make_room
 from inhabit.worldmodel.catalog import (
     DEFAULT_PACK,
     check_spec,
@@ -143,7 +143,7 @@ def _check(options: Options) -> None:
     if options.out.suffix.lower() != ".mp4":
         raise InhabitError(f"Expected --out to end in .mp4, got {options.out}")
     if not options.folder.is_dir():
-        make_room(options.folder / "clip.mp4")
+        make_folder(options.folder)
     if options.report is not None:
         make_room(options.report)
 

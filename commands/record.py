@@ -10,6 +10,8 @@ from typing import Annotated
 import tyro
 
 from inhabit.bridge.errors import InhabitError
+from inhabit.bridge.report import make_folder
+from inhabit.worldmodel.catalog import check_spec, did_you_mean, is_real
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +51,13 @@ def run(options: Options) -> None:
 
     from inhabit.worldmodel.worlds.record import RecordConfig, record
 
+    if options.frames < 1:
+        raise InhabitError(f"Expected at least 1 frame, got {options.frames} - at --frames")
+    if not is_real(options.source):
+        near = did_you_mean(options.source, ("isle",))
+        raise InhabitError(f"Expected isle, isle:PROMPT, doom:SCENARIO or gym:ENV_ID, got {options.source!r}{near}")
+    check_spec(options.source)
+    make_folder(options.out)
     width, height = parse_size(options.size or ("128x128" if options.source.partition(":")[0] == "isle" else "128x96"))
     config = RecordConfig(
         source=options.source,

@@ -19,6 +19,7 @@ import tyro
 from inhabit.bridge.errors import InhabitError
 from inhabit.bridge.keys import KeyStore, default_folder
 from inhabit.bridge.people import Moderate, keep, without
+from inhabit.bridge.report import make_folder
 from inhabit.bridge.room import RoomOptions
 from inhabit.bridge.server import DeviceLostError, Server
 from inhabit.bridge.shelf import Shelf
@@ -128,6 +129,9 @@ def _check(options: Options) -> None:
     """Say what is not there before anything listens."""
     for spec in (options.world, *options.also):
         check_spec(spec)
+    for folder in (options.snapshots, options.traces):
+        if folder is not None:
+            make_folder(folder, mode=0o700)
     if options.like:
         find_pack(with_size(options.like)[0])
 

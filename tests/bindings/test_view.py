@@ -312,7 +312,7 @@ def test_a_film_is_a_page_of_moments_or_an_mp4(tmp_path):
 
 def test_a_film_that_cannot_be_written_is_one_clear_line(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(InhabitError, match=r"Cannot write .*page.png: "):
+    with pytest.raises(InhabitError, match=r"Cannot write to .*file: "):
         Film(tmp_path / "file" / "page.png", 10.0)
 
 
