@@ -293,7 +293,8 @@ def test_what_was_behind_the_hand_is_guessed_once(tossing_pack):
     hint = engine._foresight.hint(state, toss, state.frame + 1, torch.ones(2, 2), lambda latents, _: latents)
     thing = Thing.unpacked(hint.flight)
     assert thing.loose.tolist() == [1, 0]
-    was = covered(torch.tensor([[*tossing_pack.flight.grip.tolist(), 1.0]]), tuple(state.pixels.shape[1:3]))[0] > 0
+    size = (state.pixels.shape[1], state.pixels.shape[2])
+    was = covered(torch.tensor([[*tossing_pack.flight.grip.tolist(), 1.0]]), size)[0] > 0
     assert hint.canvas.used[0][was].all(), "what fills its place lies there from now on"
     assert not torch.equal(hint.canvas.picture[0][was], state.pixels[0][was]), "and it is not the thing itself"
     assert torch.equal(hint.canvas.picture[1], state.canvas.picture[1])

@@ -177,9 +177,10 @@ def test_who_learns_to_feel_keeps_what_he_knew():
 def test_a_recording_is_felt_as_play_feels_it():
     torch.manual_seed(1)
     flight = new_flight("ball", actions=2, focal=32.0, unit=2.0)
-    for part in (flight.throws, flight.falls):
-        torch.nn.init.normal_(part[-1].weight, std=2.0)
-    torch.nn.init.constant_(flight.throws[-1].bias, 3.0)
+    with torch.no_grad():
+        for name, weight in flight.named_parameters():
+            if name.startswith(("throws.4", "falls.4")):
+                weight.normal_(std=2.0) if weight.ndim > 1 else weight.fill_(3.0)
     first = np.isin(np.arange(30), (0, 8))
     actions, pose = torch.rand(30, 2), torch.randn(30, 5) * 0.3
     senses = senses_of(actions.numpy(), pose.numpy(), first, torch.tensor(2.0), flight)
@@ -213,6 +214,7 @@ def test_in_play_it_is_felt_how_one_moves(sounding_pack, monkeypatch):
     starts = replace(pack.starts, pose=torch.zeros(len(pack.starts), POSE))
     engine = Engine.of(replace(pack, starts=starts))
     travel = torch.tensor([[0.1, 0.0, 0.5, 0.02, -0.01], [0.0, 0.2, 0.0, 0.0, 0.0]])
+    assert engine.foley is not None
     asked, step = [], engine.foley.step
 
     def feels(memory, before, action, senses, cue, noise):
