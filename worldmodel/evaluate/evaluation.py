@@ -33,7 +33,7 @@ from inhabit.worldmodel.train.display import Display
 EPISODE_FRAMES = 300
 """How long an episode may be, for the progress bar alone."""
 
-NOT_IN_PACK = ("curve", "seconds", "pack", "sheets")
+NOT_IN_PACK = ("again", "curve", "seconds", "pack", "sheets")
 """Parts of a report that are not written into world.json."""
 
 
