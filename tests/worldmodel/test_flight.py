@@ -291,8 +291,8 @@ def test_what_was_behind_the_hand_is_guessed_once(tossing_pack):
     toss = torch.zeros(2, history, state.actions.shape[-1])
     toss[0, -1, 0] = 1.0  # one of the two sessions
     hint = engine._foresight.hint(state, toss, state.frame + 1, torch.ones(2, 2), lambda latents, _: latents)
-    thing = Thing.unpacked(hint.flight)
-    assert thing.loose.tolist() == [1, 0]
+    assert hint.flight is not None
+    assert Thing.unpacked(hint.flight).loose.tolist() == [1, 0]
     size = (state.pixels.shape[1], state.pixels.shape[2])
     was = covered(torch.tensor([[*tossing_pack.flight.grip.tolist(), 1.0]]), size)[0] > 0
     assert hint.canvas.used[0][was].all(), "what fills its place lies there from now on"
