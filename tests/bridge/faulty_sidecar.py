@@ -99,4 +99,5 @@ WORLDS = {
 
 if __name__ == "__main__":
     serve.open_world = lambda spec: WORLDS[spec]()
+    serve.check_spec = lambda spec: None
     main(sys.argv[1:])
