@@ -21,7 +21,7 @@ from inhabit.worldmodel.evaluate.dreamers import pose_now
 from inhabit.worldmodel.memory.pose import POSE
 from inhabit.worldmodel.neural_world import choose_device
 from inhabit.worldmodel.omni.flight import FELT
-from inhabit.worldmodel.omni.foley import Foley, FoleyConfig
+from inhabit.worldmodel.omni.foley import GOES, Foley, FoleyConfig
 from inhabit.worldmodel.pack import Pack, load_pack, save_pack
 from inhabit.worldmodel.train.display import Display
 from inhabit.worldmodel.train.foley import FoleyTraining, Score, senses_of, train_foley
@@ -61,7 +61,12 @@ def main(pack: Path, /, *, minutes: float = 30.0, walks: int = 1000, out: Path |
     def on_step(step: int, figures: Mapping[str, float]) -> None:
         display.show(budget.share, budget.elapsed_s, step * training.batch, "walks", figures)
 
-    learnt = train_foley(network.feeling(senses).requires_grad_(True), score, budget, device, training, on_step=on_step)
+    stride = score.stride(training.frames)
+    if stride and world.recall:
+        display.say(f"a stride is {stride * float(world.recall.unit) / GOES:.2f} m")
+    learnt = train_foley(
+        network.feeling(senses, stride).requires_grad_(True), score, budget, device, training, on_step=on_step
+    )
     display.end()
     told = world.file.training
     told = {**told, "foley_minutes": told.get("foley_minutes", 0.0) + budget.elapsed_s / 60}

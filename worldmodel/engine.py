@@ -24,6 +24,7 @@ from inhabit.worldmodel.memory.foresight import Foresight, Hint, held_in
 from inhabit.worldmodel.memory.recall import Recall
 from inhabit.worldmodel.memory.ring import Ring
 from inhabit.worldmodel.memory.vistas import Vistas
+from inhabit.worldmodel.omni.air import Air
 from inhabit.worldmodel.omni.autoencoder import Autoencoder, to_float, to_pixels
 from inhabit.worldmodel.omni.block import CONTEXT_LEVEL, K_MAX, Block, Prediction, earlier_frames
 from inhabit.worldmodel.omni.dynamics import Dynamics
@@ -79,6 +80,7 @@ class Engine:
         vistas: Vistas | None = None,
         atlas: Atlas | None = None,
         flight: Flight | None = None,
+        air: Air | None = None,
     ):
         self.device = torch.device(device)
         self.sound = sound.to(self.device).eval().requires_grad_(False) if sound else None
@@ -86,6 +88,7 @@ class Engine:
         self.recall = recall.to(self.device).eval().requires_grad_(False) if recall else None
         self.motion = motion.to(self.device).eval().requires_grad_(False) if motion else None
         self.edit = edit.to(self.device).eval().requires_grad_(False) if edit else None
+        self.air = air.to(self.device).eval().requires_grad_(False) if air and edit and motion else None
         self.autoencoder = autoencoder.to(self.device).eval().requires_grad_(False)
         self.dynamics = dynamics.to(self.device).eval().requires_grad_(False)
         self._draws = Draws(dynamics.config)
@@ -148,6 +151,7 @@ class Engine:
         latents, actions, key = (x.to(self.device) for x in (latents.float(), actions.float(), key))
         b, t = latents.shape[:2]
         config = self.dynamics.config
+        latents, air = self._cleared(latents)
         tokens = config.other_tokens + latents.shape[-1] * latents.shape[-2] // config.patch**2
         heard = self._sounds.heard(sound, b, t)
         ring = Ring.empty(config.transformer, b, tokens, self.device)
@@ -187,7 +191,9 @@ class Engine:
             album=opening.album,
             pose=opening.pose,
             **held_in(opening.pixels, opening.sides),
+            ahead=self._foresight.begun_ahead(opening.pixels, opening.pose, latents.shape[-2]),
             flight=flight,
+            air=air,
             actions=opening.recent,
             frame=torch.full((b,), t - 1, device=self.device),
             key=key,
@@ -225,7 +231,9 @@ class Engine:
                 carried=latents if self.motion else latents[:, :0],
                 canvas=Canvas.of(pixels if self._foresight.keeps else pixels[:, :0, :0]),
                 **held_in(pixels, vistas and vistas.begin(b, self.autoencoder.config.factor, like)),
+                ahead=self._foresight.begun_ahead(pixels, torch.zeros(b, poses.POSE), rows),
                 flight=torch.zeros(b, flight.width if (flight := self._foresight.flight(rows)) else 0),
+                air=torch.zeros(b, len(self.air.config.kinds) if self.air else 0),
                 actions=torch.zeros(b, self._foresight.history, config.actions),
                 frame=whole,
                 key=whole,
@@ -252,7 +260,7 @@ class Engine:
             raise WorldError("Expected no prompt: this world was learnt without words")
         strengths = state.strength if strength is None else torch.full_like(state.strength, strength)
         said = self._read(prompts)
-        after = replace(state, **said, strength=strengths)
+        after = replace(state, **said, strength=strengths, air=self._falling(state, said))
         if self._edits is None:
             return after
         news = (said["gist"] - state.gist).abs().amax(1) > NEWS
@@ -371,7 +379,9 @@ class Engine:
     @torch.inference_mode()
     def show(self, state: State) -> Tensor:
         """The newest frames. Shape (b, h, w, 3) uint8, on the engine's device."""
-        return state.pixels if self.motion else to_pixels(self.autoencoder.decode(state.latents))
+        pixels = state.pixels if self.motion else to_pixels(self.autoencoder.decode(state.latents))
+        pose = state.pose if self.recall else torch.zeros(len(state), poses.POSE, device=self.device)
+        return self.air.drawn(pixels, state.air, pose, state.frame) if self.air else pixels
 
     @torch.inference_mode()
     def hear(self, state: State) -> Tensor:
@@ -436,6 +446,24 @@ class Engine:
             painting = replace(painting, painted=mixed)
         painting = replace(painting, pays=pays)
         return replace(prediction, painting=painting, clean=self.autoencoder.within(painting.chosen()))
+
+    def _cleared(self, latents: Tensor) -> tuple[Tensor, Tensor]:
+        """Real frames, (b, t, c, h, w), without what falls, and how much of it does, (b, kinds)."""
+        if self.air is None:
+            return latents, latents.new_zeros(len(latents), 0)
+        amount = self.air.cleared(self.autoencoder.decode(latents[:, -1]).clamp(-1, 1))[1]
+        falls = (amount > 0).any(1).nonzero()[:, 0]
+        if len(falls):
+            pixels = self.autoencoder.decode(latents[falls].flatten(0, 1)).clamp(-1, 1)
+            clear = self.autoencoder.encode(self.air(pixels)[0].clamp(-1, 1))
+            latents = latents.index_copy(0, falls, clear.unflatten(0, (len(falls), -1)))
+        return latents, amount
+
+    def _falling(self, state: State, said: dict[str, Tensor]) -> Tensor:
+        """How much of what may fall does, once these words are said. Shape (b, kinds)."""
+        if self.air is None or self.edit is None:
+            return state.air
+        return self.air.told(self.edit.gist_of(said["asked"], said["said"]), state.air)
 
     def _in_hand(self, pose: Tensor, rows: int) -> Tensor:
         """What sessions, (b, 5), begin with: nothing has left the hand. Shape (b, d); no numbers without flight."""

@@ -21,6 +21,7 @@ from inhabit.worldmodel.catalog import PACK_FORMAT, WORLD_JSON, PackError, read_
 from inhabit.worldmodel.memory.atlas import Atlas, AtlasConfig
 from inhabit.worldmodel.memory.recall import Recall
 from inhabit.worldmodel.memory.vistas import Vistas, VistasConfig
+from inhabit.worldmodel.omni.air import Air, AirConfig
 from inhabit.worldmodel.omni.autoencoder import Autoencoder, AutoencoderConfig
 from inhabit.worldmodel.omni.block import DynamicsConfig
 from inhabit.worldmodel.omni.dynamics import Dynamics
@@ -30,7 +31,7 @@ from inhabit.worldmodel.omni.foley import Foley, FoleyConfig
 from inhabit.worldmodel.omni.motion import Motion
 from inhabit.worldmodel.omni.sound import SoundCodec
 
-PARTS = ("motion", "recall", "sound", "foley", "edit", "vistas", "atlas", "flight")
+PARTS = ("motion", "recall", "sound", "foley", "edit", "vistas", "atlas", "flight", "air")
 """What not every world has."""
 
 STORED = torch.float16
@@ -55,6 +56,8 @@ class WorldFile(msgspec.Struct, frozen=True, kw_only=True):
     """Pictures of all that there is, with their poses; None for a world that is not always the same place."""
     flight: FlightConfig | None = None
     """Where goes what is held in the view; None for a world in which it stays there."""
+    air: AirConfig | None = None
+    """What falls before the world, such as rain; None where it is a part of the picture."""
     vocabulary: tuple[str, ...] = ()
     """Words that it was told while it learnt."""
     start_prompts: tuple[str, ...] = ()
@@ -106,6 +109,7 @@ class Pack:
     vistas: Vistas | None = None
     atlas: Atlas | None = None
     flight: Flight | None = None
+    air: Air | None = None
 
     @property
     def parts(self) -> dict[str, nn.Module | None]:
@@ -146,6 +150,7 @@ def load_pack(folder: Path) -> Pack:
         "vistas": file.vistas and Vistas(file.vistas),
         "atlas": file.atlas and Atlas(file.atlas),
         "flight": file.flight and Flight(file.flight),
+        "air": file.air and Air(file.air),
     }
     for name, network in parts.items():
         if network is not None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
+from inhabit.worldmodel.memory.ahead import Ahead
 from inhabit.worldmodel.memory.album import Album
 from inhabit.worldmodel.memory.canvas import Canvas
 from inhabit.worldmodel.memory.ring import Ring
@@ -37,6 +38,8 @@ class State:
     """(b, c, h, w) the frame before the newest as motion carried it; no channels in a world without motion."""
     canvas: Canvas
     """What the newest pixels that only moved were fetched from; no rows in a world that keeps nothing."""
+    ahead: Ahead
+    """What comes to sight where one walks; no rows in a world without vistas."""
     hand: Canvas
     """Likewise of what is held in the view; no rows in a world without vistas."""
     beyond: Tensor
@@ -50,6 +53,8 @@ class State:
     """(b, h, w) bool what is held in the view, and hides the world behind it; nothing in a world without vistas."""
     flight: Tensor
     """(b, d) where what was held in the view is now, see omni.flight.Thing; nothing in a world without flight."""
+    air: Tensor
+    """(b, kinds) how much of what may fall does, 0 to 1; nothing where that is a part of the picture."""
     actions: Tensor
     """(b, history, a) what led to the newest frames, the newest last."""
     frame: Tensor
@@ -113,11 +118,14 @@ class State:
         """Raises KeyError for what is missing; what came later than a state has nothing in it."""
         sides = {"beyond": named["pixels"][:, None][:, :0], "taken": named["strength"][:, None][:, :0]}
         sides["canvas.edge"] = torch.zeros(len(named["frame"]), 2, device=named["frame"].device)
-        sides |= dict.fromkeys(("cue", "counted", "flight"), named["strength"][:, None][:, :0])
+        sides |= dict.fromkeys(("cue", "counted", "flight", "air"), named["strength"][:, None][:, :0])
         taken = named.get("taken", sides["taken"])
         sides["sunk"] = torch.zeros_like(taken)
         hand = Canvas.of(named["pixels"] if taken.numel() else named["pixels"][:, :0, :0])
         sides |= {f"hand.{f.name}": getattr(hand, f.name) for f in fields(hand)}
+        nobody = torch.zeros(len(named["frame"]), device=named["frame"].device)
+        ahead = Ahead.begin(named["pixels"], nobody, None)
+        sides |= {f"ahead.{f.name}": getattr(ahead, f.name) for f in fields(ahead)}
         sides["held"] = torch.zeros_like(named["pixels"][..., 0] if taken.numel() else taken, dtype=torch.bool)
         named = {"earlier": named["before"][:, None][:, :0], "asked": named["gist"][:, None][:, :0], **sides, **named}
         parts = {
@@ -129,7 +137,7 @@ class State:
         return State.from_tensors({name: value.to(device) for name, value in self.tensors().items()})
 
 
-_PARTS = {"ring": Ring, "album": Album, "canvas": Canvas, "hand": Canvas}
+_PARTS = {"ring": Ring, "album": Album, "ahead": Ahead, "canvas": Canvas, "hand": Canvas}
 """The parts of a State that are made of tensors themselves."""
 
 _PLAIN = tuple(f.name for f in fields(State) if f.name not in _PARTS)

@@ -18,7 +18,7 @@ from inhabit.worldmodel.memory.recall import Recall, RecallConfig
 from inhabit.worldmodel.neural_world import NeuralWorld
 from inhabit.worldmodel.omni.dynamics import Dynamics
 from inhabit.worldmodel.omni.flight import FELT
-from inhabit.worldmodel.omni.foley import Foley, FoleyConfig, felt, word_bags
+from inhabit.worldmodel.omni.foley import Foley, FoleyConfig, felt, walked, word_bags
 from inhabit.worldmodel.omni.motion import Motion
 from inhabit.worldmodel.omni.text import TextConfig
 from inhabit.worldmodel.pack import Pack, load_pack, save_pack
@@ -71,8 +71,9 @@ def heard(engine: Engine, state: State, frames: int = 6) -> torch.Tensor:
     return torch.cat(sounds, 1)
 
 
-def test_frame_by_frame_it_counts_as_in_a_whole_walk():
-    foley = awake(replace(WORDS, senses=POSE))
+@pytest.mark.parametrize("paced", [False, True])
+def test_frame_by_frame_it_counts_as_in_a_whole_walk(paced):
+    foley = awake(replace(WORDS, senses=POSE, paced=paced))
     before, actions, cue = torch.randn(2, 7, 6), torch.rand(2, 7, 3), torch.randn(2, 7, 24)
     senses = torch.randn(2, 7, POSE)
     told, after = foley.listen(foley.silence(2), before, actions, senses, cue)
@@ -172,6 +173,51 @@ def test_who_learns_to_feel_keeps_what_he_knew():
     torch.testing.assert_close(told, felt_too)
     with pytest.raises(WorldError, match="at least the 5 senses"):
         feeling.feeling(0)
+
+
+def test_who_learns_of_strides_keeps_what_he_knew_and_felt():
+    feeling = awake(replace(WORDS, senses=POSE))
+    pacing = feeling.feeling(POSE + FELT, stride=3.0)
+    assert pacing.config.paced
+    assert float(pacing.stride) == 3.0
+    assert float(pacing.feeling(POSE + FELT).stride) == 3.0
+    before, actions, cue = torch.randn(2, 7, 6), torch.rand(2, 7, 3), torch.randn(2, 7, 24)
+    senses, more = torch.randn(2, 7, POSE), torch.randn(2, 7, FELT)
+    told, memory = feeling.listen(feeling.silence(2), before, actions, senses, cue)
+    paced, after = pacing.listen(pacing.silence(2), before, actions, torch.cat([senses, more], -1), cue)
+    torch.testing.assert_close(told, paced)
+    torch.testing.assert_close(memory, after[:, :-1])
+
+
+def test_a_stride_goes_on_while_one_walks_on_the_ground():
+    pacing = awake(replace(WORDS, senses=POSE)).feeling(POSE, stride=4.0)
+    moves = torch.zeros(4, 6, POSE)
+    moves[0, :, 2] = 1.0  # straight on
+    moves[1, :, 0] = -1.0  # to the left
+    moves[2, :, 2], moves[2, :, 1] = 1.0, 0.5  # and up
+    moves[3, :, 2] = 0.1  # trembling
+    assert walked(moves).sum(1).tolist() == [6.0, 6.0, 0.0, 0.0]
+    before, actions, cue = torch.zeros(4, 6, 6), torch.zeros(4, 6, 3), torch.zeros(4, 6, 24)
+    _, after = pacing.listen(pacing.silence(4), before, actions, moves, cue)
+    assert after[:, -1].tolist() == pytest.approx([0.5, 0.5, 0.0, 0.0])
+
+
+@pytest.mark.parametrize(("stride", "found"), [(7.0, 7.0), (13.0, 13.0), (0.0, 0.0)])
+def test_a_stride_is_heard_in_what_repeats(stride, found):
+    torch.manual_seed(0)
+    frames, walks = 96, 20
+    moves = torch.zeros(walks, frames, POSE)
+    moves[..., 2] = 1 + torch.rand(walks, frames)
+    heard = torch.randn(walks, frames, 6)
+    if stride:
+        trodden = (moves[..., 2].cumsum(1) / stride + torch.rand(walks, 1)).floor()
+        heard[:, 1:] += 6 * (trodden[:, 1:] > trodden[:, :-1])[..., None]
+    n = walks * frames
+    score = Score(
+        np.zeros((n, 3), np.float32), heard.flatten(0, 1), np.arange(walks) * frames, ("",), np.zeros(n, np.int64),
+        senses=moves.flatten(0, 1), text=None, device=torch.device("cpu"),
+    )  # fmt: skip
+    assert score.stride(frames) == pytest.approx(found, rel=0.03)
 
 
 def test_a_recording_is_felt_as_play_feels_it():

@@ -22,7 +22,7 @@ from inhabit.worldmodel.worlds.isle.attributes import (
     sample,
     vary,
 )
-from inhabit.worldmodel.worlds.isle.captions import caption, granted, mentioned, parse
+from inhabit.worldmodel.worlds.isle.captions import caption, granted, mentioned, parse, wish
 
 
 def anything(rng: np.random.Generator) -> Attributes:
@@ -82,6 +82,17 @@ def test_what_people_say_is_understood(text, named):
     wish = parse(text)
     assert wish.named == named
     assert not wish.unknown
+
+
+def test_short_wishes_say_one_thing():
+    rng = np.random.default_rng(0)
+    for name in SCENE:
+        for value in VALUES[name]:
+            said = {wish(name, str(value), rng) for _ in range(40)}
+            understood = [parse(text).named == {name: value} for text in said]
+            assert len(said) > 10
+            assert np.mean(understood) > 0.9, (name, value, said)
+    assert any(text.startswith("no more") for text in {wish("weather", "clear", rng) for _ in range(40)})
 
 
 def test_unknown_words_are_handed_back():

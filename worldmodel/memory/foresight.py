@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from inhabit.worldmodel.memory import pose as poses
+from inhabit.worldmodel.memory.ahead import Ahead
 from inhabit.worldmodel.memory.album import PLACES, Album, look_up
 from inhabit.worldmodel.memory.atlas import Atlas
 from inhabit.worldmodel.memory.canvas import Canvas
@@ -93,6 +94,8 @@ class Hint:
     """What that is fetched from, before the frame is painted; None in a world without vistas."""
     flight: Tensor | None = None
     """(b, d) of the next frame, see omni.flight.Thing; None in a world without flight."""
+    ahead: Ahead | None = None
+    """What lies ahead of the next frame; None in a world without vistas or recall."""
     hides: Tensor | None = None
     """(b, h, w) bool: where older pictures show what was held; None where that is `held`."""
 
@@ -219,6 +222,11 @@ class Foresight:
             recent=padded[:, -history:],
             sides=vistas.begin(b, self._autoencoder.config.factor, self._device) if vistas else None,
         )
+
+    def begun_ahead(self, pixels: Tensor, pose: Tensor, rows: int) -> Ahead:
+        """What lies ahead of sessions that begin, or are told something, with so many rows of latents."""
+        vistas = self.vistas(rows) if self._recall is not None else None
+        return Ahead.begin(pixels, pose[:, 4] if vistas else pose[:, :0], vistas)
 
     def _begun(self, latents: Tensor) -> Tensor:
         """Where pictures were taken that nobody knows the pose of, (b, c, h, w) -> (b, 5): where they look like."""
@@ -347,8 +355,11 @@ class Foresight:
         if flown is not None:  # what it hid is a guess: seen and moved in every frame, it would wear off
             chosen = flown.leaving.nonzero()[:, 0]
             canvas = canvas.put_sessions(chosen, Canvas.of(to_pixels(moved[chosen]), coming.sides.taken[chosen]))
-        hand, stays = state.hand.move(visible, shown)
         more: dict[str, Any] = {}
+        if self._recall is not None:
+            moved, changed, more["ahead"] = self._ahead(state, moved, travel, dice, opened)
+            canvas = replace(canvas, used=canvas.used & ~changed)
+        hand, stays = state.hand.move(visible, shown)
         if flown is None:
             moved = torch.where(held[:, None], stays, moved)
         else:
@@ -357,7 +368,7 @@ class Foresight:
             alpha = torch.where(flown.loose[:, None, None], flown.alpha, held.float())[:, None]
             moved = torch.lerp(moved, torch.where(flown.loose[:, None, None, None], flown.sprite, stays), alpha)
             hides = held | (flown.in_hand & flown.loose[:, None, None])
-            more = {"flight": flown.thing.packed(), "hides": hides}
+            more |= {"flight": flown.thing.packed(), "hides": hides}
         return (
             {
                 "carried": self._encoded(moved),
@@ -373,6 +384,37 @@ class Foresight:
             moved,
         )
 
+    def _ahead(
+        self,
+        state: State,
+        moved: Tensor,
+        travel: Tensor,
+        dice: Tensor,
+        opened: Callable[[Tensor, Tensor], Tensor],
+    ) -> tuple[Tensor, Tensor, Ahead]:
+        """The next views, (b, 3, h, w), with what comes to sight ahead, where that is, (b, h, w) bool, and the rest of
+        it."""
+        vistas, recall = self.vistas(state.latents.shape[-2]), self._recall
+        assert vistas is not None
+        assert recall is not None
+        ahead = state.ahead
+        if not ahead.usual.numel():  # a state from before there was any
+            ahead = self.begun_ahead(state.pixels, state.pose, state.latents.shape[-2])
+        hand = self._in_hand((moved.shape[-2], ahead.picture.shape[2])) if self._flight else None
+        ahead, comes = ahead.go_on(travel, recall.unit, vistas, dice[:, 0], opened, hand)
+        if not bool(comes.any()):
+            return moved, torch.zeros_like(moved[:, 0], dtype=torch.bool), ahead
+        pose = poses.after(state.pose, travel)
+        near = F.interpolate(recall.nearness(state.latents, pose), size=moved.shape[-2:], mode="bilinear")[:, 0]
+        focal = recall.zoom.exp() * (ahead.picture.shape[2] / 2)
+        return *ahead.seen(moved, near, pose[:, 4], focal, comes), ahead
+
+    def _in_hand(self, size: tuple[int, int]) -> Tensor:
+        """Where something is held in views of so many rows and columns. Shape (1, h, w) bool."""
+        assert self._flight is not None
+        grip = self._flight.grip
+        return _wider(covered(F.pad(grip + grip.new_tensor([0, 0, SWING_PX]), (0, 1), value=1.0)[None], size) > 0)
+
     def _flown(self, state: State, actions: Tensor, travel: Tensor) -> Flown:
         """What left the hand, one frame on, as it is seen; a picture of it is kept when it leaves."""
         flight, size = self._flight, (state.pixels.shape[1], state.pixels.shape[2])
@@ -382,8 +424,7 @@ class Foresight:
         loose = thing.loose > 0
         leaving = loose & (was.loose == 0)
         kept, seen = flight.grip, flight.shown_at(thing, pose[:, 4])
-        swings = F.pad(kept + kept.new_tensor([0, 0, SWING_PX]), (0, 1), value=1.0)
-        in_hand = _wider(covered(swings[None], size) > 0)
+        in_hand = self._in_hand(size)
         bared = in_hand & leaving[:, None, None] & ~state.held
         chosen = leaving.nonzero()[:, 0]
         hand = state.hand.put_sessions(chosen, Canvas.of(state.pixels[chosen]))
@@ -424,6 +465,7 @@ class Foresight:
         if hint.hand is None or hint.sides is None:
             return {"canvas": canvas}
         sides = {"beyond": hint.sides.pixels, "taken": hint.sides.taken, "sunk": hint.sides.sunk, "held": hint.held}
+        sides |= {} if hint.ahead is None else {"ahead": hint.ahead}
         hand = hint.hand.painted(kept, pixels, only=hint.held)
         if hint.flight is None:
             return {"canvas": canvas, "hand": hand, **sides}

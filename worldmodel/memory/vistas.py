@@ -33,6 +33,9 @@ LEAST_LOOK, MOST_LOOK = -1.0, CONTRAST
 ALIKE = 4
 """One of so many pictures that fit best is taken, by chance."""
 
+PLACES = 8
+"""Likewise where a picture of a whole place is wanted."""
+
 WORSE = 1.5
 """Pictures that fit so many times worse than the best one are not."""
 
@@ -133,6 +136,22 @@ class Vistas(nn.Module):
     def picture(self, number: Tensor) -> Tensor:
         """Latents of pictures. Shapes: (k,) -> (k, c, h, w)."""
         return of_bytes(self.latents[number], self.least, self.most)
+
+    def blank(self, pixels: Tensor) -> Tensor:
+        """Room for one of them beside each of some views of it, (b, h, w, 3) -> (b, h, width of a picture, 3)."""
+        b, h = pixels.shape[:2]
+        return pixels.new_zeros(b, h, h // self.config.grid[0] * self.config.grid[1], 3)
+
+    def usual(self, view: Tensor) -> Tensor:
+        """What a place looks like, wherever one turns: its rows. Shapes: (b, 3, h, w) in [-1, 1] -> (b, features)."""
+        return look(view, view.shape[-2] // self.config.grid[0]).mean(1)
+
+    def like(self, usual: Tensor, dice: Tensor) -> Tensor:
+        """Pictures of places that look like some. Shapes: (k, features), (k,) in (0, 1] -> (k,) int64."""
+        looks = of_bytes(self.looks, LEAST_LOOK, MOST_LOOK).mean(1)
+        fits = torch.cdist(usual, looks).topk(min(PLACES, len(looks)), largest=False).indices
+        rank = (dice * fits.shape[1]).ceil().long() - 1
+        return fits.gather(1, rank.clamp(min=0)[:, None])[:, 0]
 
     def begin(self, b: int, cell: int, device: torch.device) -> Sides:
         """The sides of sessions that have not looked around yet; a latent is `cell` pixels wide."""

@@ -5,7 +5,8 @@ second it says the mean: a hiss in which no step can be told from any other. So 
 of its own that knows nothing else. A recurrent layer keeps count (how far one has walked since the last step, how long
 ago something was thrown), and a small network turns noise into one of the sounds that may come now, by flow matching
 frame after frame (as Li et al. 2024, arXiv 2406.11838, do for the tokens of a picture). It does not see the picture,
-but it may feel how one moves, and where what one threw flies.
+but it may feel how one moves, and where what one threw flies. How far one has walked it need not count itself: it is
+told at which part of a stride one is, and only has to remember at which one was heard to tread.
 """
 
 from __future__ import annotations
@@ -24,6 +25,12 @@ from inhabit.worldmodel.omni.text import TextConfig, tokenise
 GOES, TURNS = 16.0, 10.0
 """What one goes in a frame, in units, and turns, in rad, is felt so many times as large."""
 
+LEAST_GOES, ALOFT = 0.2, 0.12
+"""Who goes by less than this in a frame, as it is felt, stands still; who rises or sinks by more is in the air."""
+
+PACES = 3
+"""Pairs of waves that tell at which part of a stride one is."""
+
 WAVES = 16
 """Pairs of waves that tell how much of a sound is still noise."""
 
@@ -40,6 +47,9 @@ class FoleyConfig:
 
     senses: int = 0
     """Numbers that tell how one moves, see felt(): POSE, and FELT more where something may be thrown; 0 are none."""
+
+    paced: bool = False
+    """Whether it is told at which part of a stride one is."""
 
     text: TextConfig | None = None
     """How prompts are cut into words; None for a world without."""
@@ -60,11 +70,15 @@ class FoleyConfig:
 class Foley(nn.Module):
     """What is heard next."""
 
+    stride: Tensor
+
     def __init__(self, config: FoleyConfig):
         super().__init__()
         self.config = config
         width, head = config.width, config.head_width
-        self.enter = nn.Linear(config.latent + config.actions + config.senses, width)
+        self.enter = nn.Linear(config.latent + config.actions + config.senses + 2 * PACES * config.paced, width)
+        if config.paced:
+            self.register_buffer("stride", torch.ones(()))
         if config.text:
             self.words = nn.Sequential(nn.Linear(config.text.buckets, width), nn.SiLU(), nn.Linear(width, width))
         self.memory = nn.GRU(width, width, batch_first=True)
@@ -93,17 +107,32 @@ class Foley(nn.Module):
         """Shapes: (p, buckets) from word_bags() -> (p, cue_width)."""
         return self.words(bags.to(self.enter.weight.dtype))
 
-    def silence(self, b: int) -> Tensor:
-        """The memory of sessions that have heard nothing. Shape (b, width)."""
-        return self.enter.weight.new_zeros(b, self.config.width)
+    @property
+    def memory_width(self) -> int:
+        """Numbers that a session's memory has: the recurrent layer's, and where one is in a stride."""
+        return self.config.width + self.config.paced
 
-    def feeling(self, senses: int) -> Foley:
-        """The same network, which may learn to heed so many numbers that it has not been told yet."""
-        config = replace(self.config, senses=senses)
+    def silence(self, b: int) -> Tensor:
+        """The memory of sessions that have heard nothing. Shape (b, memory_width)."""
+        return self.enter.weight.new_zeros(b, self.memory_width)
+
+    def feeling(self, senses: int, stride: float = 0.0) -> Foley:
+        """The same network, which may learn to heed what it has not been told yet.
+
+        Args:
+            senses: so many numbers.
+            stride: how far one goes, as it is felt, from one tread to the next; 0 to be told nothing of it.
+        """
         if senses < self.config.senses:
             raise WorldError(f"Expected at least the {self.config.senses} senses that it has, got {senses}")
-        more, named = Foley(config), self.state_dict()
-        named["enter.weight"] = F.pad(named["enter.weight"], (0, senses - self.config.senses))
+        paced = self.config.paced or stride > 0
+        more, named = Foley(replace(self.config, senses=senses, paced=paced)), self.state_dict()
+        plain = self.config.latent + self.config.actions + self.config.senses
+        known, paces = named["enter.weight"].tensor_split([plain], 1)
+        paces = F.pad(paces, (0, 2 * PACES * paced - paces.shape[1]))
+        named["enter.weight"] = torch.cat([F.pad(known, (0, senses - self.config.senses)), paces], 1)
+        if paced:
+            named["stride"] = torch.tensor(stride or float(self.stride))
         more.load_state_dict(named)
         return more
 
@@ -113,7 +142,7 @@ class Foley(nn.Module):
         """Count on.
 
         Args:
-            memory: (b, width).
+            memory: (b, memory_width).
             before: (b, t, latent) what was heard in the frame before each.
             actions: (b, t, a) what leads to each.
             senses: (b, t, senses) what is felt in each.
@@ -122,11 +151,18 @@ class Foley(nn.Module):
         Returns:
             (b, t, head_width) what make() needs to know of each frame, and the memory after the last one.
         """
-        seen = self.enter(torch.cat([before, actions, senses], -1))
+        memory, pace = memory.split([self.config.width, memory.shape[1] - self.config.width], 1)
+        told = [before, actions, senses]
+        if self.config.paced:
+            phase = pace + (walked(senses) / self.stride).cumsum(1)
+            pace = phase[:, -1:] % 1
+            angles = (2 * math.pi * phase)[..., None] * torch.arange(1, PACES + 1, device=phase.device)
+            told += [angles.sin(), angles.cos()]
+        seen = self.enter(torch.cat(told, -1))
         if self.config.text:
             seen = seen + cue
-        counted, after = self.memory(seen, memory[None])
-        return self.told(torch.cat([counted, seen], -1)), after[0]
+        counted, after = self.memory(seen, memory.contiguous()[None])
+        return self.told(torch.cat([counted, seen], -1)), torch.cat([after[0], pace], 1)
 
     def velocity(self, noised: Tensor, tau: Tensor, told: Tensor) -> Tensor:
         """Which way to the sound. Shapes: (..., latent), (...), (..., head_width) -> (..., latent)."""
@@ -151,7 +187,7 @@ class Foley(nn.Module):
         """One frame further.
 
         Args:
-            memory: (b, width).
+            memory: (b, memory_width).
             before: (b, latent) what was heard last.
             action: (b, a).
             senses: (b, senses).
@@ -186,6 +222,13 @@ class _Told(nn.Module):
 def felt(travel: Tensor, unit: Tensor | float) -> Tensor:
     """What is felt of a travel. Shapes: (..., 5) of memory.pose, and what is walked in about a second -> (..., 5)."""
     return torch.cat([travel[..., :3] * (GOES / unit), travel[..., 3:] * TURNS], -1)
+
+
+def walked(senses: Tensor) -> Tensor:
+    """How far one goes on the ground, as it is felt. Shapes: (..., senses) -> (...)."""
+    right, up, forward = senses[..., :3].unbind(-1)
+    went = torch.hypot(right, forward)
+    return torch.where((went >= LEAST_GOES) & (up.abs() <= ALOFT), went, 0.0)
 
 
 def word_bags(prompts: Sequence[str], config: TextConfig) -> Tensor:

@@ -36,6 +36,10 @@ class Edits:
             changed["canvas"] = state.canvas.put_sessions(sessions, Canvas.of(seen, held=held))
             if held is not None:
                 changed["hand"] = state.hand.put_sessions(sessions, Canvas.of(self._handed(state, seen, sessions)))
+        if state.ahead.usual.numel():  # and others come ahead
+            seen, pose = changed["pixels"][sessions], state.pose[sessions]
+            fresh = self._foresight.begun_ahead(seen, pose, state.latents.shape[-2])
+            changed["ahead"] = state.ahead.put_sessions(sessions, fresh)
         taken = state.taken.index_fill(0, sessions, NOTHING)  # other pictures go on at its sides
         return replace(state, **changed, album=self._remembered(state, sessions), taken=taken)
 

@@ -42,7 +42,7 @@ class Sounds:
     ):
         self.latent = config.latent if config else 0
         self.cue = foley.cue_width if foley else 0
-        self.memory = foley.config.width if foley else 0
+        self.memory = foley.memory_width if foley else 0
         self._codec, self._foley, self._draws, self._device = codec, foley, draws, device
         self._recall, self._flight = recall, flight
 

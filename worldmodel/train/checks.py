@@ -16,6 +16,7 @@ from inhabit.worldmodel.evaluate.sheets import contact_sheet
 from inhabit.worldmodel.memory.atlas import Atlas
 from inhabit.worldmodel.memory.recall import Recall
 from inhabit.worldmodel.memory.vistas import Vistas
+from inhabit.worldmodel.omni.air import Air
 from inhabit.worldmodel.omni.autoencoder import Autoencoder
 from inhabit.worldmodel.omni.dynamics import Dynamics
 from inhabit.worldmodel.omni.edit import Edit
@@ -51,6 +52,7 @@ class Material:
     vistas: Vistas | None = None
     atlas: Atlas | None = None
     flight: Flight | None = None
+    air: Air | None = None
     detector: Detector | None = None
 
     def engine(self, dynamics: Dynamics, device: torch.device) -> Engine:

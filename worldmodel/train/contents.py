@@ -50,6 +50,7 @@ def make_pack(
         vistas=world.vistas and world.vistas.config,
         atlas=world.atlas and world.atlas.config,
         flight=world.flight and world.flight.config,
+        air=world.air and world.air.config,
         vocabulary=vocabulary_of(footage) if text else (),
         start_prompts=starts.prompts,
         steps=min(2, max(preset.dynamics.steps)),

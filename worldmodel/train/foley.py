@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,13 +14,24 @@ from torch import Tensor
 from inhabit.worldmodel.memory.pose import POSE, between
 from inhabit.worldmodel.memory.recall import Recall
 from inhabit.worldmodel.omni.flight import FELT, Flight, Thing
-from inhabit.worldmodel.omni.foley import Foley, felt, word_bags
+from inhabit.worldmodel.omni.foley import Foley, felt, walked, word_bags
 from inhabit.worldmodel.omni.text import TextConfig
 from inhabit.worldmodel.train.footage import Footage
 from inhabit.worldmodel.train.loop import fit
 from inhabit.worldmodel.train.schedule import Average, Budget
 
 BAGS_AT_ONCE = 1024
+
+STRIDES = (0.5, 40.0)
+"""The shortest and the longest stride that is looked for, as it is felt."""
+
+STRIDES_TRIED = 800
+
+STANDS_OUT = 8.0
+"""A stride by which what is heard repeats so many times as much as by others is one."""
+
+LISTENED = 256
+"""Walks in which it is looked for."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -118,6 +130,24 @@ class Score:
         texts, which = self.text_of[rows].unique(return_inverse=True)
         return network.cue(self.bags[texts])[which]
 
+    def stride(self, frames: int) -> float:
+        """How far one goes from one tread to the next, as it is felt: the length by which what begins to be heard
+        repeats most, over so many frames; 0 where none stands out, or nothing is felt."""
+        if not self.senses.shape[1] or not len(self):
+            return 0.0
+        rows = self.draw(LISTENED, frames)
+        went = walked(self.senses[rows].float())
+        heard = self.heard[rows].float()
+        news = (heard[:, 1:] - heard[:, :-1]).norm(dim=-1)
+        news = (news - news.mean(1, keepdim=True)) * (went[:, 1:] > 0)
+        far = went.cumsum(1)[:, 1:]
+        lengths = torch.logspace(*(math.log10(end) for end in STRIDES), STRIDES_TRIED, device=far.device)
+        repeats = torch.stack(
+            [torch.polar(news, 2 * math.pi * far / one).sum(1).abs().square().sum() for one in lengths]
+        )
+        best = int(repeats.argmax())
+        return float(lengths[best]) if repeats[best] > STANDS_OUT * repeats.median() else 0.0
+
 
 @torch.inference_mode()
 def senses_of(actions: np.ndarray, pose: np.ndarray, first: np.ndarray, unit: Tensor, flight: Flight | None) -> Tensor:
@@ -175,7 +205,10 @@ def train_foley(
         senses, cues = score.senses[rows].float(), score.cues(network, rows)
         if senses.shape[-1]:
             senses = torch.cat([_guessed(senses[..., :POSE], config.unsure), senses[..., POSE:]], -1)
-        told, _ = network.listen(network.silence(len(rows)), before, score.actions[rows], senses, cues)
+        silence = network.silence(len(rows))
+        if network.config.paced:  # nobody knows how far one had gone before
+            silence[:, -1] = torch.rand(len(rows), device=device)
+        told, _ = network.listen(silence, before, score.actions[rows], senses, cues)
         # what is half noise teaches most: there it is decided which sound it will be
         tau = torch.randn(rows.shape, device=device).sigmoid()
         noise = torch.randn_like(heard)

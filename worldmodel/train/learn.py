@@ -230,8 +230,8 @@ class Learner:
             senses=POSE * bool(world.recall) + FELT * bool(world.flight),
             text=self.preset.dynamics.text,
         )
-        for senses in sorted({config.senses, 0}):  # older ones feel nothing
-            foley = Foley(replace(config, senses=senses))
+        for senses, paced in ((config.senses, True), (config.senses, False), (0, False)):  # older ones feel less
+            foley = Foley(replace(config, senses=senses, paced=paced))
             if self.run.resume("foley", foley):
                 return replace(world, foley=foley.to(self.device).eval().requires_grad_(False))
         foley, training = Foley(config), FoleyTraining()
@@ -239,6 +239,7 @@ class Learner:
         score = Score.of(self.footage, world.heard, config.text, self.device, **told)
         if not self.config.foley_share or not len(score):
             return world
+        foley = foley.feeling(config.senses, score.stride(training.frames))
         budget, on_step = self._stage("foley", self.config.foley_share, training.batch, unit="walks")
         foley = train_foley(foley, score, budget, self.device, training, on_step=on_step)
         self.run.progress.foley_minutes += budget.elapsed_s / 60

@@ -56,6 +56,13 @@ _SHADES = {
     "white": ("white", "snow-white"), "black": ("black", "jet-black"),
 }  # fmt: skip
 
+_WAYS = (
+    "{}", "{}", "make it {}", "let it {}", "let there be {}", "{} please", "now {}", "{} now", "turn it into {}",
+    "i want {}", "a {}", "give us {}", "it is {}", "and {}", "more {}",
+)  # fmt: skip
+_FALLING = ("rain", "snow", "fog", "storm")
+_ENDS = ("no {}", "no more {}", "stop the {}", "end the {}", "without {}")
+
 # what people also say
 _ALSO: dict[str, dict[str, str]] = {
     "time": {
@@ -155,6 +162,13 @@ def mentioned(attributes: Attributes, names: Collection[str]) -> dict[str, str |
             if attributes.count(kind) and f"{kind}_colour" in names:
                 named[f"{kind}_colour"] = attributes.colour(kind)
     return named
+
+
+def wish(name: str, value: str, rng: np.random.Generator) -> str:
+    """One wish of a scene in few words, as people type it in mid-stream: "let it snow", "no more rain"."""
+    if (name, value) == ("weather", "clear") and rng.random() < 0.5:
+        return _pick(rng, _ENDS).format(_pick(rng, tuple(_ALSO[name][_pick(rng, _FALLING)].split())))
+    return _pick(rng, _WAYS).format(_pick(rng, (*_SAID[name][value], *_ALSO[name][value].split())))
 
 
 def _some_names(rng: np.random.Generator) -> list[str]:

@@ -32,13 +32,17 @@ class Picture:
 
 
 @torch.inference_mode()
-def render(state: State, width: int = 128, height: int = 128) -> Picture:
-    """Draw every island as its player sees it."""
+def render(state: State, width: int = 128, height: int = 128, *, falling: bool = True) -> Picture:
+    """Draw every island as its player sees it.
+
+    Args:
+        falling: whether rain and snow are drawn; without, their light is there and they are not.
+    """
     if width < 8 or height < 8:
         raise ValueError(f"Expected a picture of at least 8x8 pixels, got {width}x{height}")
     device = state.key.device
     chunk = max(1, CHUNK_PX.get(device.type, 1 << 16) // (width * height))
-    drawn = [_render(pick(state, slice(i, i + chunk)), width, height) for i in range(0, len(state), chunk)]
+    drawn = [_render(pick(state, slice(i, i + chunk)), width, height, falling) for i in range(0, len(state), chunk)]
     if len(drawn) == 1:
         return drawn[0]
     return Picture(
@@ -48,7 +52,7 @@ def render(state: State, width: int = 128, height: int = 128) -> Picture:
     )
 
 
-def _render(state: State, width: int, height: int) -> Picture:
+def _render(state: State, width: int, height: int, falling: bool) -> Picture:
     camera, light = camera_of(state, width, height), light_of(state)
     things = draw_things(state, camera, light)
     view = view_of(state, camera)
@@ -58,7 +62,7 @@ def _render(state: State, width: int, height: int) -> Picture:
         share = state.style[:, number]
         if bool((share > 0).any()):
             picture = picture + (draw(state, view, things, behind, light, plain) - plain) * spread(share)[:, None]
-    picture = precipitation(state, view, light, picture)
+    picture = precipitation(state, view, light, picture) if falling else picture
     ground_depth = torch.where(view.ground, view.depth, torch.inf)
     return Picture(
         pixels=(picture.clamp(0, 1) * 255 + 0.5).to(torch.uint8).permute(0, 2, 3, 1).contiguous(),

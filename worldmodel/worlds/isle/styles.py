@@ -92,23 +92,27 @@ def sketch(state: State, view: View, things: Things, behind: Backdrop, light: Li
 
 def precipitation(state: State, view: View, light: Light, picture: Tensor) -> Tensor:
     """Rain streaks and snow flakes in the air between the eye and everything else."""
-    paper, glow = state.style[:, 2], state.style[:, 1]
     picture = picture.clone()
-    lit = (light.shade.mean(1) + light.sun.mean(1)).clamp(0.25, 1)
+    wet, cold = colours_of_air(state, light).unbind(1)
     time_s = state.frame * STEP_S
     rows = torch.nonzero(light.rain > 0)[:, 0]
     if len(rows):
         drops = _streaks(view.azimuth[rows], view.rise[rows], time_s[rows]) * spread(light.rain[rows])
-        wet = _air_colour((0.80, 0.86, 0.95), (0.30, 0.85, 1.0), (0.22, 0.26, 0.36), lit, glow, paper, picture)[rows]
-        picture[rows] += (spread(wet) - picture[rows]) * (0.55 * drops)[:, None]
+        picture[rows] += (spread(wet[rows]) - picture[rows]) * (0.55 * drops)[:, None]
     rows = torch.nonzero(light.snow > 0)[:, 0]
     if len(rows):
         flakes = _flakes(view.azimuth[rows], view.rise[rows], time_s[rows]) * spread(light.snow[rows])
-        cold = _air_colour((1.0, 1.0, 1.0), (0.75, 0.95, 1.0), (0.42, 0.50, 0.64), lit.sqrt(), glow, paper, picture)[
-            rows
-        ]
-        picture[rows] += (spread(cold) - picture[rows]) * (0.92 * flakes)[:, None]
+        picture[rows] += (spread(cold[rows]) - picture[rows]) * (0.92 * flakes)[:, None]
     return picture
+
+
+def colours_of_air(state: State, light: Light) -> Tensor:
+    """The colours of rain and snow, whether they fall or not. Shape (b, 2, 3), 0 to 1."""
+    paper, glow = state.style[:, 2], state.style[:, 1]
+    lit = (light.shade.mean(1) + light.sun.mean(1)).clamp(0.25, 1)
+    wet = _air_colour((0.80, 0.86, 0.95), (0.30, 0.85, 1.0), (0.22, 0.26, 0.36), lit, glow, paper, light.top)
+    cold = _air_colour((1.0, 1.0, 1.0), (0.75, 0.95, 1.0), (0.42, 0.50, 0.64), lit.sqrt(), glow, paper, light.top)
+    return torch.stack([wet, cold], 1)
 
 
 def _air_colour(plain, neon_, ink, lit: Tensor, glow: Tensor, paper: Tensor, like: Tensor) -> Tensor:
