@@ -27,8 +27,8 @@ from inhabit.worldmodel.train.display import Display
 from inhabit.worldmodel.train.edit import EditTraining, Pairs, train_edit
 from inhabit.worldmodel.train.latents import Latents
 from inhabit.worldmodel.train.schedule import Budget
-from inhabit.worldmodel.worlds.isle.attributes import SCENE, VALUES, Attributes
-from inhabit.worldmodel.worlds.isle.captions import parse, wish
+from inhabit.worldmodel.worlds.isle.attributes import SCENE, VALUES, Attributes, sample
+from inhabit.worldmodel.worlds.isle.captions import caption, parse, wish
 from inhabit.worldmodel.worlds.isle.light import light_of
 from inhabit.worldmodel.worlds.isle.record import STAGES, play_stages, stages
 from inhabit.worldmodel.worlds.isle.render import render
@@ -43,6 +43,9 @@ TOGETHER = 16
 
 LONGEST_WALK = 40
 """So many frames are walked, at most, before a moment is looked at."""
+
+PROMPTS = 30_000
+"""What falls is learnt from so many prompts, and from those of the islands."""
 
 FILMED = 5
 """A film is looked for in so many times its length."""
@@ -83,7 +86,6 @@ def main(
     config = AirConfig(
         size=(info.height, info.width),
         focal=float(world.recall.zoom.detach().exp()) * info.width / 2,
-        gist=world.edit.config.coarse_width,
     )
     air = (world.air or Air(config)).requires_grad_(True)
     air.film.copy_(torch.stack([film("rain", config), film("snow", config)]))
@@ -103,8 +105,7 @@ def main(
         world = replace(world, edit=edit)
         save_pack(world, out or pack)
     assert world.edit is not None
-    texts = [[*some.texts, *wishes(len(some.texts), seed)] for some, seed in ((moments, FIRST_SEED), (others, 0))]
-    sayings = [said(world.edit, some) for some in texts]
+    sayings = [said([*moments.texts, *prompts(PROMPTS, FIRST_SEED)]), said([*others.texts, *prompts(1000, 0)])]
     display.begin(f"air ({minutes:.1f} min)")
     budget, training = Budget(seconds=60 * minutes), AirTraining()
     on_step = told(budget, "pictures", training.batch)
@@ -150,21 +151,20 @@ def shorter(text: str, rng: np.random.Generator) -> str:
     return short if parse(short).named == named else text
 
 
-def wishes(count: int, seed: int) -> list[str]:
-    """So many wishes in few words."""
+def prompts(count: int, seed: int) -> list[str]:
+    """So many prompts, half of them wishes in few words, most of those of weather."""
     rng = np.random.default_rng(seed)
-    names = rng.choice(["weather", *SCENE], count)  # of weather most
-    return [wish(name, str(rng.choice(np.array(VALUES[name]))), rng) for name in names]
+    names = rng.choice(["weather", *SCENE], count - count // 2)
+    short = [wish(name, str(rng.choice(np.array(VALUES[name]))), rng) for name in names]
+    return [*short, *(caption(sample(rng), rng) for _ in range(count // 2))]
 
 
-def said(edit: Edit, texts: list[str]) -> Sayings:
+def said(texts: list[str]) -> Sayings:
     """What prompts say of what falls."""
     known = {"clear": (0.0, 0.0), "fog": (0.0, 0.0), "rain": (0.75, 0.0), "storm": (1.0, 0.0), "snow": (0.0, 1.0)}
     named = [parse(text).named.get("weather") for text in texts]
-    with torch.no_grad():
-        gist = torch.cat([edit.gist(tokenise(texts[i : i + 256], edit.config.text)) for i in range(0, len(texts), 256)])
     return Sayings(
-        gist=gist,
+        texts=texts,
         speaks=torch.tensor([float(name is not None) for name in named]),
         amount=torch.tensor([known[str(name)] if name else (0.0, 0.0) for name in named]),
     )

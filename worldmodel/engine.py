@@ -260,7 +260,9 @@ class Engine:
             raise WorldError("Expected no prompt: this world was learnt without words")
         strengths = state.strength if strength is None else torch.full_like(state.strength, strength)
         said = self._read(prompts)
-        after = replace(state, **said, strength=strengths, air=self._falling(state, said))
+        after = replace(
+            state, **said, strength=strengths, air=self.air.told(prompts, state.air) if self.air else state.air
+        )
         if self._edits is None:
             return after
         news = (said["gist"] - state.gist).abs().amax(1) > NEWS
@@ -458,12 +460,6 @@ class Engine:
             clear = self.autoencoder.encode(self.air(pixels)[0].clamp(-1, 1))
             latents = latents.index_copy(0, falls, clear.unflatten(0, (len(falls), -1)))
         return latents, amount
-
-    def _falling(self, state: State, said: dict[str, Tensor]) -> Tensor:
-        """How much of what may fall does, once these words are said. Shape (b, kinds)."""
-        if self.air is None or self.edit is None:
-            return state.air
-        return self.air.told(self.edit.gist_of(said["asked"], said["said"]), state.air)
 
     def _in_hand(self, pose: Tensor, rows: int) -> Tensor:
         """What sessions, (b, 5), begin with: nothing has left the hand. Shape (b, d); no numbers without flight."""

@@ -9,16 +9,21 @@ textures. Pictures as layers: Wang and Adelson 1994.)
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from inhabit.worldmodel.omni.autoencoder import Block, to_float, to_pixels
+from inhabit.worldmodel.omni.text import TextConfig, TextEncoder, tokenise
 
 LEAST = 0.05
-"""Less than this of what may fall is nothing."""
+"""Words that ask for less than this of what may fall ask for none."""
+
+SURE = 0.3
+"""What is seen to fall in a picture by less than this does not: one may begin in any picture."""
 
 SEEN = 8
 """Places along a side of a picture by which its colour is told."""
@@ -46,8 +51,8 @@ class AirConfig:
     width: int = 32
     """Channels of the convolutions that take it out of a picture."""
 
-    gist: int = 192
-    """Features of what a prompt says as a whole, as the edit has it."""
+    text: TextConfig = field(default_factory=lambda: TextConfig(tokens=48, width=64))
+    """How prompts are read."""
 
 
 class Air(nn.Module):
@@ -71,7 +76,7 @@ class Air(nn.Module):
         assert self.out.bias is not None
         nn.init.zeros_(self.out.bias)
         self.falls = nn.Sequential(nn.Linear(2 * width, 2 * width), nn.SiLU(), nn.Linear(2 * width, kinds))
-        self.words = nn.Sequential(nn.Linear(config.gist, 64), nn.SiLU(), nn.Linear(64, 1 + kinds))
+        self.words = TextEncoder(config.text, 1 + kinds)
         self.colour = nn.Sequential(nn.Linear(6 * SEEN**2, 64), nn.SiLU(), nn.Linear(64, 3 * kinds))
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
@@ -96,22 +101,23 @@ class Air(nn.Module):
         """Pictures without what falls, where something does, and how much of each. Shapes: (b, 3, h, w) in [-1, 1] ->
         the same, (b, kinds) 0 to 1."""
         behind, falls = self(pixels)
-        amount = self.settled(falls.sigmoid())
+        amount = falls.sigmoid()
+        amount = torch.where(amount >= SURE, amount, 0.0)
         return torch.where((amount > 0).any(1)[:, None, None, None], behind.clamp(-1, 1), pixels), amount
 
     @torch.inference_mode()
-    def told(self, gist: Tensor, amount: Tensor) -> Tensor:
-        """How much falls once words are said that mean `gist`, (b, d): as much as before where they do not speak of it.
+    def told(self, prompts: Sequence[str], amount: Tensor) -> Tensor:
+        """How much falls once words are said: as much as before where they do not speak of it.
 
-        Shapes: (b, d), (b, kinds) -> (b, kinds).
+        Shapes: (b, kinds) -> (b, kinds).
         """
-        speaks, wanted = self.words(gist.float()).sigmoid().split([1, len(self.config.kinds)], 1)
-        return torch.where(speaks >= NAMED, self.settled(wanted), amount)
+        speaks, wanted = self.read(prompts).sigmoid().split([1, len(self.config.kinds)], 1)
+        return torch.where(speaks >= NAMED, torch.where(wanted >= LEAST, wanted, 0.0), amount)
 
-    @staticmethod
-    def settled(amount: Tensor) -> Tensor:
-        """Amounts without traces."""
-        return torch.where(amount >= LEAST, amount, 0.0)
+    def read(self, prompts: Sequence[str]) -> Tensor:
+        """Whether prompts speak of what falls, and of how much of each, as logits. Shape (p, 1 + kinds)."""
+        tokens = tokenise(prompts, self.config.text).to(self.film.device)
+        return self.words(tokens)[:, 0].float()  # the mark at the beginning looks at all words
 
     def tint(self, pixels: Tensor) -> Tensor:
         """The colour that each kind has before pictures. Shapes: (b, 3, h, w) in [-1, 1] -> (b, kinds, 3) the same."""

@@ -112,7 +112,7 @@ class Edit(nn.Module):
 
     def _changed(self, seen: Tensor, words: Tensor, filled: Tensor) -> Tensor:
         """The same for an even height and width, and with what is not known as the last channel."""
-        told, latents = self.gist_of(words, filled), seen[:, : self.config.latent_channels]
+        told, latents = self._gist(words, filled), seen[:, : self.config.latent_channels]
         place = place_of(seen, self.config.grid).expand(len(seen), -1, -1, -1)
         x = self.join(torch.cat([seen, place], 1).contiguous(memory_format=torch.channels_last))
         for block in self.fine:
@@ -132,15 +132,14 @@ class Edit(nn.Module):
 
     def gist(self, tokens: Tokens) -> Tensor:
         """What prompts say as a whole. Shape (p, coarse_width)."""
-        return self.gist_of(self.text(tokens), tokens.filled)
+        return self._gist(self.text(tokens), tokens.filled)
 
     def reading(self) -> Iterator[nn.Parameter]:
         """The parameters that read prompts."""
         yield from self.text.parameters()
         yield from self.gist_in.parameters()
 
-    def gist_of(self, words: Tensor, filled: Tensor) -> Tensor:
-        """The same of prompts as read() has them."""
+    def _gist(self, words: Tensor, filled: Tensor) -> Tensor:
         there = filled[..., None].to(words.dtype)
         return self.gist_in((words * there).sum(1) / there.sum(1).clamp(min=1))
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -49,11 +50,14 @@ class AirTraining:
     colour_weight: float = 0.2
     """Weight of what colour it has."""
 
-    words_weight: float = 0.05
-    """Weight of what words say of it."""
+    word_steps: int = 3000
+    """Steps in which only what words say of it is learnt, before everything else."""
 
-    sayings: int = 64
-    """Prompts a step."""
+    word_rate: float = 2e-3
+    """Their peak learning rate."""
+
+    sayings: int = 128
+    """Prompts in each of them."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,8 +78,7 @@ class Weather:
 class Sayings:
     """Prompts, p of them, and what they say of what falls."""
 
-    gist: Tensor
-    """(p, d) as the edit has it."""
+    texts: Sequence[str]
     speaks: Tensor
     """(p,) 0 or 1, whether they speak of it."""
     amount: Tensor
@@ -95,6 +98,14 @@ def train_air(
     """Train for the budget; films stay as they are."""
     air = air.to(device).train()
 
+    def saying() -> Tensor:
+        row = torch.randint(len(sayings.texts), (config.sayings,))
+        speaks, amount = sayings.speaks[row].to(device), sayings.amount[row].to(device)
+        told = air.read([sayings.texts[index] for index in row.tolist()])
+        each = F.binary_cross_entropy_with_logits(told[:, 1:], amount, reduction="none").mean(1)
+        each = (each * speaks).sum() / speaks.sum().clamp(min=1)
+        return F.binary_cross_entropy_with_logits(told[:, 0], speaks) + each
+
     def lesson() -> Tensor:
         row = torch.randint(len(weather.seen), (config.batch,))
         seen, behind = (to_float(part[row].to(device)) for part in (weather.seen, weather.behind))
@@ -103,20 +114,12 @@ def train_air(
         off = made - behind
         loss = off.abs().mean() + config.square_weight * off.square().mean()
         loss = loss + config.falls_weight * F.binary_cross_entropy_with_logits(falls, amount)
-        loss = loss + config.colour_weight * (air.tint(behind) - colour).square().mean()
-        return loss + config.words_weight * _of_words(air, sayings, config.sayings, device)
+        return loss + config.colour_weight * (air.tint(behind) - colour).square().mean()
 
+    alone = Budget(seconds=math.inf)
+    fit(air.words, saying, alone, device, rate=config.word_rate, warmup=config.warmup, most_steps=config.word_steps)
     fit(air, lesson, budget, device, rate=config.rate, warmup=config.warmup, most_steps=config.steps, on_step=on_step)
     return air.eval().requires_grad_(False)
-
-
-def _of_words(air: Air, sayings: Sayings, count: int, device: torch.device) -> Tensor:
-    row = torch.randint(len(sayings.gist), (count,))
-    speaks, amount = sayings.speaks[row].to(device), sayings.amount[row].to(device)
-    told = air.words(sayings.gist[row].to(device))
-    loss = F.binary_cross_entropy_with_logits(told[:, 0], speaks)
-    each = F.binary_cross_entropy_with_logits(told[:, 1:], amount, reduction="none").mean(1)
-    return loss + (each * speaks).sum() / speaks.sum().clamp(min=1)
 
 
 @torch.inference_mode()
@@ -127,7 +130,7 @@ def measure_air(air: Air, weather: Weather, sayings: Sayings) -> dict[str, float
     falling = weather.amount.amax(1) > 0
     parts = [air(some) for some in seen.split(32)]
     made, falls = torch.cat([part[0] for part in parts]), torch.cat([part[1] for part in parts]).sigmoid()
-    amount = air.told(sayings.gist, torch.full_like(sayings.amount, -1.0))
+    amount = air.told(sayings.texts, torch.full_like(sayings.amount, -1.0))
     heard = torch.where(sayings.speaks[:, None] > 0, sayings.amount, -1.0)
     return {
         "seen": float((seen - behind)[falling].abs().mean() * 127.5),

@@ -59,6 +59,13 @@ class FoleyTraining:
     noise: float = 0.4
     """Largest share of noise in it."""
 
+    deaf_share: float = 0.5
+    """Share of the walks of which it hears only the beginning, and noise from then on: who hears each step need not
+    remember which part of a stride it fell on, and in play nobody tells."""
+
+    heard_frames: tuple[int, int] = (8, 32)
+    """Frames of that, at least, and fewer than."""
+
     unsure: float = 0.05
     """By so much, of itself and of what one usually goes, what is felt of a travel may be wrong: play guesses it."""
 
@@ -201,6 +208,10 @@ def train_foley(
         before = torch.cat([torch.zeros_like(heard[:, :1]), heard[:, :-1]], 1)
         noisy = torch.rand(len(rows), 1, 1, device=device) < config.noisy_share
         share = config.noise * noisy * torch.rand(len(rows), 1, 1, device=device)
+        deaf = torch.rand(len(rows), 1, device=device) < config.deaf_share
+        since = torch.randint(*config.heard_frames, (len(rows), 1), device=device)
+        nothing = deaf & (torch.arange(config.frames, device=device) >= since)
+        share = torch.where(nothing[..., None], 1.0, share)
         before = torch.lerp(before, torch.randn_like(before), share)
         senses, cues = score.senses[rows].float(), score.cues(network, rows)
         if senses.shape[-1]:
