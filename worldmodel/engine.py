@@ -31,6 +31,7 @@ from inhabit.worldmodel.omni.dynamics import Dynamics
 from inhabit.worldmodel.omni.edit import Edit
 from inhabit.worldmodel.omni.flight import Flight, Thing
 from inhabit.worldmodel.omni.foley import Foley
+from inhabit.worldmodel.omni.layout import Layout
 from inhabit.worldmodel.omni.motion import Motion
 from inhabit.worldmodel.omni.sound import SEEN, SoundCodec
 from inhabit.worldmodel.omni.text import tokenise, words_of
@@ -81,6 +82,7 @@ class Engine:
         atlas: Atlas | None = None,
         flight: Flight | None = None,
         air: Air | None = None,
+        layout: Layout | None = None,
     ):
         self.device = torch.device(device)
         self.sound = sound.to(self.device).eval().requires_grad_(False) if sound else None
@@ -105,7 +107,8 @@ class Engine:
             atlas=atlas and atlas.to(self.device).eval(),
             flight=flight and flight.to(self.device).eval().requires_grad_(False),
         )
-        self._edits = Edits(self.edit, self.autoencoder, self._foresight) if self.edit else None
+        layout = layout.to(self.device).eval().requires_grad_(False) if layout else None
+        self._edits = Edits(self.edit, self.autoencoder, self._foresight, layout) if self.edit else None
 
     @classmethod
     def of(cls, pack: Pack, device: torch.device | str = "cpu") -> Engine:
@@ -267,7 +270,9 @@ class Engine:
             return after
         news = (said["gist"] - state.gist).abs().amax(1) > NEWS
         chosen = [index for index, prompt in enumerate(prompts) if bool(news[index]) and words_of(prompt)]
-        return self._edits.told(after, torch.tensor(chosen, device=self.device)) if chosen else after
+        if not chosen:
+            return after
+        return self._edits.told(after, torch.tensor(chosen, device=self.device), [prompts[n] for n in chosen])
 
     @torch.inference_mode()
     def step(

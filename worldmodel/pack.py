@@ -28,10 +28,11 @@ from inhabit.worldmodel.omni.dynamics import Dynamics
 from inhabit.worldmodel.omni.edit import Edit, EditConfig
 from inhabit.worldmodel.omni.flight import Flight, FlightConfig
 from inhabit.worldmodel.omni.foley import Foley, FoleyConfig
+from inhabit.worldmodel.omni.layout import Layout, LayoutConfig
 from inhabit.worldmodel.omni.motion import Motion
 from inhabit.worldmodel.omni.sound import SoundCodec
 
-PARTS = ("motion", "recall", "sound", "foley", "edit", "vistas", "atlas", "flight", "air")
+PARTS = ("motion", "recall", "sound", "foley", "edit", "vistas", "atlas", "flight", "air", "layout")
 """What not every world has."""
 
 STORED = torch.float16
@@ -58,6 +59,8 @@ class WorldFile(msgspec.Struct, frozen=True, kw_only=True):
     """Where goes what is held in the view; None for a world in which it stays there."""
     air: AirConfig | None = None
     """What falls before the world, such as rain; None where it is a part of the picture."""
+    layout: LayoutConfig | None = None
+    """Where things come that words ask for; None where the edit has to guess it."""
     vocabulary: tuple[str, ...] = ()
     """Words that it was told while it learnt."""
     start_prompts: tuple[str, ...] = ()
@@ -110,6 +113,7 @@ class Pack:
     atlas: Atlas | None = None
     flight: Flight | None = None
     air: Air | None = None
+    layout: Layout | None = None
 
     @property
     def parts(self) -> dict[str, nn.Module | None]:
@@ -151,6 +155,7 @@ def load_pack(folder: Path) -> Pack:
         "atlas": file.atlas and Atlas(file.atlas),
         "flight": file.flight and Flight(file.flight),
         "air": file.air and Air(file.air),
+        "layout": file.layout and Layout(file.layout),
     }
     for name, network in parts.items():
         if network is not None:

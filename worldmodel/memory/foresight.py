@@ -185,6 +185,11 @@ class Foresight:
         return self._atlas if self._atlas is not None and self._atlas.config.grid == latents.shape[-2:] else None
 
     @property
+    def unit(self) -> Tensor | None:
+        """The world's usual length; None where nobody knows where one is."""
+        return self._recall and self._recall.unit
+
+    @property
     def history(self) -> int:
         """Actions that a state keeps: as many as motion sees, and two for anchor(), which begins from two frames."""
         return max(2, self._motion.config.history) if self._motion else 2

@@ -60,6 +60,10 @@ _WAYS = (
     "{}", "{}", "make it {}", "let it {}", "let there be {}", "{} please", "now {}", "{} now", "turn it into {}",
     "i want {}", "a {}", "give us {}", "it is {}", "and {}", "more {}",
 )  # fmt: skip
+_CALLS = (
+    "{}", "{}", "{} please", "i want {}", "give us {}", "let there be {}", "now {}", "put {} here", "show me {}",
+    "and {}", "i would see {}", "let {} stand there", "{} in the picture", "now there stands {}",
+)  # fmt: skip
 _FALLING = ("rain", "snow", "fog", "storm")
 _ENDS = ("no {}", "no more {}", "stop the {}", "end the {}", "without {}")
 
@@ -169,6 +173,11 @@ def wish(name: str, value: str, rng: np.random.Generator) -> str:
     if (name, value) == ("weather", "clear") and rng.random() < 0.5:
         return _pick(rng, _ENDS).format(_pick(rng, tuple(_ALSO[name][_pick(rng, _FALLING)].split())))
     return _pick(rng, _WAYS).format(_pick(rng, (*_SAID[name][value], *_ALSO[name][value].split())))
+
+
+def asked_for(things: str, rng: np.random.Generator) -> str:
+    """A caption of things as people type it who want them: "put a red tower here"."""
+    return _pick(rng, _CALLS).format(things)
 
 
 def _some_names(rng: np.random.Generator) -> list[str]:

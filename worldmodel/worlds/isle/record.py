@@ -23,7 +23,7 @@ from inhabit.bridge.errors import WorldError
 from inhabit.worldmodel.recordings import SHARD_FRAMES, Meta, Moment, ShardWriter
 from inhabit.worldmodel.worlds.isle import motion, truth
 from inhabit.worldmodel.worlds.isle.attributes import LANDMARKS, SCENE, Attributes, is_held_out, sample, vary
-from inhabit.worldmodel.worlds.isle.captions import caption, granted, parse
+from inhabit.worldmodel.worlds.isle.captions import asked_for, caption, granted, parse
 from inhabit.worldmodel.worlds.isle.players import IslePlayer, sights
 from inhabit.worldmodel.worlds.isle.render import Picture, render
 from inhabit.worldmodel.worlds.isle.scene import State, create, join, pick, replaced, with_attributes
@@ -133,6 +133,27 @@ def stages(seed: int, prompt: str = "") -> Words:
     )
 
 
+def brought(seed: int) -> Words:
+    """Likewise, but each time one or two kinds of things are asked for, or sent away, in the few words of people who
+    want just that."""
+    rng = np.random.default_rng([seed, 14])
+    now = _first(rng, "")
+    attributes, texts = [now], [complete(now, rng)]
+    while len(texts) < STAGES:
+        wanted: dict[str, str | int] = {}
+        for kind in rng.choice(LANDMARKS, int(rng.choice([1, 1, 2])), replace=False):
+            wanted[f"{kind}_count"] = int(rng.choice([0, 1, 1, 2, 2, 3]))
+            if wanted[f"{kind}_count"] and rng.random() < 0.7:
+                wanted[f"{kind}_colour"] = getattr(sample(rng), f"{kind}_colour")
+        after = now.changed(wanted)
+        if is_held_out(after) or after == now:
+            continue
+        now = after
+        attributes.append(now)
+        texts.append(asked_for(caption(now, rng, only=wanted), rng))
+    return Words(attributes=tuple(attributes), texts=tuple(texts), frames=(0,) * STAGES, length=1, avatars=0)
+
+
 def played_as(seed: int) -> str:
     """How an island is played: "walk", "stages" or "glimpses"."""
     return CYCLE[seed // SEEDS_ALIKE % len(CYCLE)] if seed < MEASURED_FROM else "walk"
@@ -233,12 +254,9 @@ def play_stages(
     """
     words = [stages(seed, prompt) for seed in seeds]
     players = [IslePlayer(seed) for seed in seeds]
-
-    def made(seed: int, one: Words, attributes: Attributes) -> State:
-        return create([seed], [attributes], avatars=one.avatars, device=device)
-
-    lead = join([made(seed, one, _everything(one.attributes)) for seed, one in zip(seeds, words)])
-    state = join([made(seed, one, attributes) for seed, one in zip(seeds, words) for attributes in one.attributes])
+    everything = [_everything(one.attributes) for one in words]
+    lead = join([_made(seed, one, most, device) for seed, one, most in zip(seeds, words, everything)])
+    state = standing(seeds, words, device)
     islands, frame = list(range(len(seeds))), 0
     actions = np.zeros((len(seeds), len(motion.ACTIONS)), np.float32)
     for _ in range(glimpse or 0):
@@ -266,6 +284,16 @@ def play_stages(
             actions = np.stack([players[island].action(seen) for island, seen in zip(islands, sights(lead))])
             lead = motion.step(lead, torch.from_numpy(actions))
             state = motion.step(state, torch.from_numpy(actions.repeat(STAGES, 0)))
+
+
+def standing(seeds: Sequence[int], words: Sequence[Words], device: str = "cpu") -> State:
+    """Islands at their first frame, each after each of its words, one after the other."""
+    each = [(seed, one, attributes) for seed, one in zip(seeds, words) for attributes in one.attributes]
+    return join([_made(seed, one, attributes, device) for seed, one, attributes in each])
+
+
+def _made(seed: int, words: Words, attributes: Attributes, device: str) -> State:
+    return create([seed], [attributes], avatars=words.avatars, device=device)
 
 
 def _everything(attributes: Sequence[Attributes]) -> Attributes:
