@@ -80,8 +80,9 @@ class Options:
     out: Path = Path("clip.mp4")
     """The headless clip; a contact sheet goes beside it as a PNG."""
 
-    script: Literal["auto", "bursts", "hunt", "idle"] = "auto"
-    """Who plays a headless run: random bursts, a hunter that looks around and shoots, nobody; auto picks what suits."""
+    script: Literal["auto", "bursts", "hunt", "stroll", "idle"] = "auto"
+    """Who plays a headless run: random bursts, a hunter that looks around and shoots, somebody who strolls and says the
+    world's own prompts, nobody; auto picks what suits."""
 
     seed: int = 0
     """Seed of the script."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 
 import pygame
@@ -14,6 +15,7 @@ from inhabit.bindings.window.pane import Pane
 from inhabit.bindings.window.script import Script
 from inhabit.bindings.window.sheet import ContactSheet
 from inhabit.bridge.errors import InhabitError, WorldError
+from inhabit.bridge.frames import Frame
 from inhabit.bridge.report import make_room
 
 SLOWEST = 10.0
@@ -64,7 +66,13 @@ def record(loop: PlayLoop, options: HeadlessOptions, progress: Callable[[float],
         assert info is not None
         script = Script(options.script, info.actions, options.seed)
         loop.record(options.out)
-        loop.watchers.append(lambda picture, frame: script.drive(loop.devices, frame.epoch, frame.index))
+        wishes = cycle(info.prompts or ("",))
+
+        def play(frame: Frame) -> None:
+            if script.drive(loop.devices, frame.epoch, frame.index) and info.prompts:
+                loop.say(next(wishes))
+
+        loop.watchers.append(lambda picture, frame: play(frame))
         loop.watchers.append(lambda picture, frame: _collect(sheet, loop, picture))
         _play(loop, options.seconds, progress)
     finally:
