@@ -39,6 +39,12 @@ def codec() -> Stripes:
     return Stripes(AutoencoderConfig(latent_channels=8, widths=(8, 8), blocks=(1, 1)))
 
 
+@pytest.fixture
+def edges_alone(monkeypatch) -> None:
+    """Only the last columns count: these pictures are of no place."""
+    monkeypatch.setattr("inhabit.worldmodel.memory.vistas.PLACE", 0.0)
+
+
 def shades(numbers: list[float]) -> torch.Tensor:
     """(8, rows, columns) latents of one grey for each column."""
     return torch.tensor(numbers)[None, None].expand(8, ROWS, -1)
@@ -85,6 +91,7 @@ def to_bytes(pixels: torch.Tensor) -> torch.Tensor:
     return ((pixels + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1)
 
 
+@pytest.mark.usefixtures("edges_alone")
 def test_a_picture_goes_on_where_the_view_ends(vistas, codec):
     view = [0.3, 0.3, 0.3, 0.3, 0.3, 0.3, -0.6, -0.4]
     shown, sides = walk(vistas, codec, view, steps=8, pixels=3.0)
@@ -94,6 +101,7 @@ def test_a_picture_goes_on_where_the_view_ends(vistas, codec):
     assert float(sides.taken[0, 0]) == NOTHING
 
 
+@pytest.mark.usefixtures("edges_alone")
 def test_the_left_side_is_its_mirror(vistas, codec):
     view = [0.2, 0.4, 0.3, 0.3, 0.3, 0.3, 0.3, 0.3]
     shown, sides = walk(vistas, codec, view, steps=8, pixels=-3.0)
@@ -183,6 +191,33 @@ def test_above_and_below_the_edge_goes_on(vistas, codec):
     assert canvas.used[:, 5:].all()
 
 
+def begun_with(vistas: Vistas, codec: Stripes, view: list[float], roll: float = 1.0) -> torch.Tensor:
+    """The picture that goes on at the right of a view, (h, w) bytes."""
+    shown = codec.decode(shades(view)[None])
+    begun, dice = vistas.begin(1, CELL, torch.device("cpu")), torch.full((1, 2), roll)
+    wanted = torch.ones(1, 2).bool()
+    coming = vistas.go_on(begun, shown, turn(3.0), wanted, dice, lambda latents, whose: to_bytes(codec.decode(latents)))
+    return coming.sides.pixels[0, 1, ..., 0]
+
+
+def test_a_picture_of_another_place_does_not_go_on_though_its_edge_is_like_the_views(codec):
+    bright, night = [0.6, 0.6, *[0.65] * 6], [0.6, 0.6, *[-0.9] * 6]
+    vistas = Vistas(VistasConfig(pictures=2, latent_channels=8, grid=(ROWS, COLUMNS)))
+    vistas.learn(torch.stack([shades(night), shades(bright)]), codec)
+    view = [*[0.62] * 6, 0.6, 0.6]
+    assert begun_with(vistas, codec, view)[0, -1] > 200
+
+
+@pytest.mark.usefixtures("edges_alone")
+def test_of_many_pictures_not_the_same_are_tried_every_time(codec):
+    torch.manual_seed(0)
+    pictures = torch.stack([shades([0.0] * 7 + [end]) for end in torch.rand(1000).tolist()])
+    vistas = Vistas(VistasConfig(pictures=1000, latent_channels=8, grid=(ROWS, COLUMNS))).learn(pictures, codec)
+    seen = {int(begun_with(vistas, codec, [0.0] * COLUMNS, roll)[0, -1]) for roll in (0.1, 0.3, 0.5, 0.7, 0.9)}
+    assert len(seen) > 2
+
+
+@pytest.mark.usefixtures("edges_alone")
 def test_chance_chooses_among_those_that_fit_alike(codec):
     pictures = torch.stack([shades([0.1, 0.1, *[end] * 6]) for end in (-0.8, -0.5, 0.5, 0.8)])
     vistas = Vistas(VistasConfig(pictures=4, latent_channels=8, grid=(ROWS, COLUMNS))).learn(pictures, codec)

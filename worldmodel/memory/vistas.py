@@ -30,6 +30,18 @@ CONTRAST = 2.0
 LEAST_LOOK, MOST_LOOK = -1.0, CONTRAST
 """What a look can be: a colour is -1 to 1, a contrast 0 to 1."""
 
+PLACE = 1.0
+"""How much more than the last columns the whole view counts: a white pillar at night ends as a field of snow does."""
+
+TRIED = 0.4
+"""Share of the pictures that are tried, by chance: where the best one goes on after itself, a land has nothing else."""
+
+LEAST_TRIED = 200
+"""Where there are few pictures, so many are tried all the same."""
+
+GOLDEN = (5**0.5 - 1) / 2
+"""Multiples of it are spread evenly between whole numbers."""
+
 ALIKE = 4
 """One of so many pictures that fit best is taken, by chance."""
 
@@ -121,6 +133,7 @@ class Vistas(nn.Module):
         self.register_buffer("least", torch.zeros(channels, 1, 1))
         self.register_buffer("most", torch.ones(channels, 1, 1))
         self._keys: Tensor | None = None
+        self._places: Tensor | None = None
 
     @torch.inference_mode()
     def learn(self, latents: Tensor, autoencoder: Autoencoder) -> Vistas:
@@ -148,8 +161,7 @@ class Vistas(nn.Module):
 
     def like(self, usual: Tensor, dice: Tensor) -> Tensor:
         """Pictures of places that look like some. Shapes: (k, features), (k,) in (0, 1] -> (k,) int64."""
-        looks = of_bytes(self.looks, LEAST_LOOK, MOST_LOOK).mean(1)
-        fits = torch.cdist(usual, looks).topk(min(PLACES, len(looks)), largest=False).indices
+        fits = torch.cdist(usual, self.places).topk(min(PLACES, len(self.places)), largest=False).indices
         rank = (dice * fits.shape[1]).ceil().long() - 1
         return fits.gather(1, rank.clamp(min=0)[:, None])[:, 0]
 
@@ -217,6 +229,11 @@ class Vistas(nn.Module):
         far = wanted.new_empty(len(wanted), self.keys.shape[1] * cuts)
         for one in range(2):
             far[side == one] = torch.cdist(wanted[side == one], self.keys[one].flatten(0, 1))
+        place = torch.cdist(self.usual(seen), self.places)
+        number = torch.arange(len(self.places), device=view.device)
+        tried = (number * GOLDEN + dice[session, side, None]) % 1 <= max(TRIED, LEAST_TRIED / len(number))
+        place = torch.where(tried, PLACE * place, torch.inf)
+        far = (far.square() + place.square().repeat_interleave(cuts, 1)).sqrt()
         best, fits = far.topk(ALIKE, largest=False)
         several = (best <= WORSE * best[:, :1]).sum(1)
         rank = (dice[session, side] * several).ceil().long() - 1
@@ -229,6 +246,13 @@ class Vistas(nn.Module):
         fresh, begun, sunk = sides.pixels.clone(), sides.taken.clone(), sides.sunk.clone()
         fresh[session, side], begun[session, side], sunk[session, side] = pixels, taken, 0.0
         return Sides(pixels=fresh, taken=begun, sunk=sunk)
+
+    @property
+    def places(self) -> Tensor:
+        """(pictures, features): what place each picture is of, whatever stands there."""
+        if self._places is None or self._places.device != self.looks.device:
+            self._places = of_bytes(self.looks, LEAST_LOOK, MOST_LOOK).mean(1)
+        return self._places
 
     @property
     def keys(self) -> Tensor:
