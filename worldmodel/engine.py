@@ -21,6 +21,7 @@ from inhabit.worldmodel.memory.album import PLACES, Album
 from inhabit.worldmodel.memory.atlas import Atlas
 from inhabit.worldmodel.memory.canvas import Canvas
 from inhabit.worldmodel.memory.foresight import Foresight, Hint, held_in
+from inhabit.worldmodel.memory.props import Props
 from inhabit.worldmodel.memory.recall import Recall
 from inhabit.worldmodel.memory.ring import Ring
 from inhabit.worldmodel.memory.vistas import Vistas
@@ -31,7 +32,6 @@ from inhabit.worldmodel.omni.dynamics import Dynamics
 from inhabit.worldmodel.omni.edit import Edit
 from inhabit.worldmodel.omni.flight import Flight, Thing
 from inhabit.worldmodel.omni.foley import Foley
-from inhabit.worldmodel.omni.layout import Layout
 from inhabit.worldmodel.omni.motion import Motion
 from inhabit.worldmodel.omni.sound import SEEN, SoundCodec
 from inhabit.worldmodel.omni.text import tokenise, words_of
@@ -82,7 +82,7 @@ class Engine:
         atlas: Atlas | None = None,
         flight: Flight | None = None,
         air: Air | None = None,
-        layout: Layout | None = None,
+        props: Props | None = None,
     ):
         self.device = torch.device(device)
         self.sound = sound.to(self.device).eval().requires_grad_(False) if sound else None
@@ -107,8 +107,8 @@ class Engine:
             atlas=atlas and atlas.to(self.device).eval(),
             flight=flight and flight.to(self.device).eval().requires_grad_(False),
         )
-        layout = layout.to(self.device).eval().requires_grad_(False) if layout else None
-        self._edits = Edits(self.edit, self.autoencoder, self._foresight, layout) if self.edit else None
+        props = props.to(self.device).eval().requires_grad_(False) if props else None
+        self._edits = Edits(self.edit, self.autoencoder, self._foresight, props) if self.edit else None
 
     @classmethod
     def of(cls, pack: Pack, device: torch.device | str = "cpu") -> Engine:

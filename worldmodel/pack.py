@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from inhabit.bridge.world import WorldInfo
 from inhabit.worldmodel.catalog import PACK_FORMAT, WORLD_JSON, PackError, read_header
 from inhabit.worldmodel.memory.atlas import Atlas, AtlasConfig
+from inhabit.worldmodel.memory.props import Props, PropsConfig
 from inhabit.worldmodel.memory.recall import Recall
 from inhabit.worldmodel.memory.vistas import Vistas, VistasConfig
 from inhabit.worldmodel.omni.air import Air, AirConfig
@@ -28,11 +29,10 @@ from inhabit.worldmodel.omni.dynamics import Dynamics
 from inhabit.worldmodel.omni.edit import Edit, EditConfig
 from inhabit.worldmodel.omni.flight import Flight, FlightConfig
 from inhabit.worldmodel.omni.foley import Foley, FoleyConfig
-from inhabit.worldmodel.omni.layout import Layout, LayoutConfig
 from inhabit.worldmodel.omni.motion import Motion
 from inhabit.worldmodel.omni.sound import SoundCodec
 
-PARTS = ("motion", "recall", "sound", "foley", "edit", "vistas", "atlas", "flight", "air", "layout")
+PARTS = ("motion", "recall", "sound", "foley", "edit", "vistas", "atlas", "flight", "air", "props")
 """What not every world has."""
 
 STORED = torch.float16
@@ -59,8 +59,8 @@ class WorldFile(msgspec.Struct, frozen=True, kw_only=True):
     """Where goes what is held in the view; None for a world in which it stays there."""
     air: AirConfig | None = None
     """What falls before the world, such as rain; None where it is a part of the picture."""
-    layout: LayoutConfig | None = None
-    """Where things come that words ask for; None where the edit has to guess it."""
+    props: PropsConfig | None = None
+    """Things that come when words ask for them; None where the edit has to paint them."""
     vocabulary: tuple[str, ...] = ()
     """Words that it was told while it learnt."""
     start_prompts: tuple[str, ...] = ()
@@ -113,7 +113,7 @@ class Pack:
     atlas: Atlas | None = None
     flight: Flight | None = None
     air: Air | None = None
-    layout: Layout | None = None
+    props: Props | None = None
 
     @property
     def parts(self) -> dict[str, nn.Module | None]:
@@ -155,7 +155,7 @@ def load_pack(folder: Path) -> Pack:
         "atlas": file.atlas and Atlas(file.atlas),
         "flight": file.flight and Flight(file.flight),
         "air": file.air and Air(file.air),
-        "layout": file.layout and Layout(file.layout),
+        "props": file.props and Props(file.props),
     }
     for name, network in parts.items():
         if network is not None:

@@ -53,9 +53,6 @@ class EditConfig:
     fills: bool = True
     """Whether it also paints what a picture does not show, such as what comes into view at its edge."""
 
-    kinds: int = 0
-    """Kinds of things of which it is told where they come; see omni.layout."""
-
 
 class Edit(nn.Module):
     """Latents as they are to latents as words want them."""
@@ -66,7 +63,7 @@ class Edit(nn.Module):
         width, coarse = config.width, config.coarse_width
         self.text = TextEncoder(config.text, coarse)
         self.gist_in = nn.Sequential(nn.Linear(coarse, coarse), Norm(coarse))
-        self.join = nn.Conv2d(config.latent_channels + config.kinds + 2 + config.fills, width, 3, padding=1)
+        self.join = nn.Conv2d(config.latent_channels + 2 + config.fills, width, 3, padding=1)
         self.fine = nn.ModuleList(NormedBlock(width, coarse) for _ in range(config.blocks[0]))
         self.down = nn.Conv2d(width, coarse, 2, stride=2)
         self.coarse = nn.ModuleList(NormedBlock(coarse, coarse) for _ in range(config.coarse_blocks))
@@ -80,28 +77,17 @@ class Edit(nn.Module):
         nn.init.zeros_(self.out.bias)
 
     def forward(
-        self,
-        latents: Tensor,
-        tokens: Tokens,
-        known: Tensor | None = None,
-        noise: Tensor | None = None,
-        come: Tensor | None = None,
+        self, latents: Tensor, tokens: Tokens, known: Tensor | None = None, noise: Tensor | None = None
     ) -> Tensor:
         """What pictures become under prompts, one for each; see change()."""
-        return self.change(latents, self.text(tokens), tokens.filled, known, noise, come)
+        return self.change(latents, self.text(tokens), tokens.filled, known, noise)
 
     def read(self, tokens: Tokens) -> Tensor:
         """Read prompts, once for as long as they hold. Shape (p, tokens, coarse_width)."""
         return self.text(tokens)
 
     def change(
-        self,
-        latents: Tensor,
-        words: Tensor,
-        filled: Tensor,
-        known: Tensor | None = None,
-        noise: Tensor | None = None,
-        come: Tensor | None = None,
+        self, latents: Tensor, words: Tensor, filled: Tensor, known: Tensor | None = None, noise: Tensor | None = None
     ) -> Tensor:
         """What pictures become under prompts.
 
@@ -111,7 +97,6 @@ class Edit(nn.Module):
             filled: (b, tokens) bool: which of those there are.
             known: (b, h, w) bool: which latents show something; all by default. The others are painted.
             noise: (b, c, h, w) what they are painted from; zeros by default.
-            come: (b, kinds, h, w) how much of each latent things take up that come with the words; none by default.
 
         Returns:
             (b, c, h, w) float32.
@@ -121,10 +106,6 @@ class Edit(nn.Module):
             known = torch.ones_like(latents[:, 0], dtype=torch.bool) if known is None else known
             rest = torch.zeros_like(latents) if noise is None else noise
             latents = torch.where(known[:, None], latents, rest)
-        if self.config.kinds:
-            come = latents.new_zeros(len(latents), self.config.kinds, h, w) if come is None else come
-            latents = torch.cat([latents, come.to(latents.dtype)], 1)
-        if self.config.fills and known is not None:
             latents = torch.cat([latents, (~known[:, None]).to(latents.dtype)], 1)
         even = F.pad(latents, (0, w % 2, 0, h % 2), mode="replicate")
         return self._changed(even, words, filled)[..., :h, :w]

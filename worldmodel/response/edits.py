@@ -12,35 +12,40 @@ from inhabit.worldmodel.memory import pose as poses
 from inhabit.worldmodel.memory.album import Album
 from inhabit.worldmodel.memory.canvas import Canvas
 from inhabit.worldmodel.memory.foresight import Foresight, Hint
+from inhabit.worldmodel.memory.props import Props
 from inhabit.worldmodel.memory.vistas import NOTHING
 from inhabit.worldmodel.omni.autoencoder import Autoencoder, to_float
 from inhabit.worldmodel.omni.edit import Edit
 from inhabit.worldmodel.omni.flight import Thing
-from inhabit.worldmodel.omni.layout import Layout
 from inhabit.worldmodel.state import State
 
 TOGETHER = 16
 """Pictures of an album that are changed at once."""
 
 NEAR = 0.5
-"""Units by which one may have stood elsewhere for things that come to be in an older picture, too."""
+"""Units by which one may have stood elsewhere for what is put into the newest picture to be in an older one, too."""
 
 
 class Edits:
     """Carries prompts out, for an engine."""
 
-    def __init__(self, edit: Edit, autoencoder: Autoencoder, foresight: Foresight, layout: Layout | None = None):
+    def __init__(self, edit: Edit, autoencoder: Autoencoder, foresight: Foresight, props: Props | None = None):
         self._edit, self._autoencoder, self._foresight = edit, autoencoder, foresight
-        self._layout = layout if edit.config.kinds and foresight.unit is not None else None
+        self._props = props if foresight.unit is not None else None  # who does not know where one is has no places
 
     def told(self, state: State, sessions: Tensor, prompts: Sequence[str]) -> State:
         """The state with the newest frames and the albums of some sessions, (k,) int64, as their prompts want them."""
-        places = self._arranged(state, sessions, prompts)
-        come = None if places is None else self._come(state, places, sessions, state.pose[sessions])
-        latents, before = (
-            self._changed(state, seen[sessions], sessions, come=come) for seen in (state.latents, state.before)
-        )
-        changed = {"latents": latents, "before": before, "pixels": self._foresight.seen(latents)}
+        latents, before = (self._changed(state, seen[sessions], sessions) for seen in (state.latents, state.before))
+        pixels, places = self._foresight.seen(latents), None
+        if self._props is not None:
+            places = self._props.arranged(latents, pixels, prompts, state.key[sessions], state.frame[sessions])
+        if places is not None and bool(places.any()):
+            pixels, then = (
+                self._with(state, shown, places, sessions, state.pose[sessions])
+                for shown in (pixels, self._foresight.seen(before))
+            )
+            latents, before = (self._autoencoder.encode(to_float(shown)) for shown in (pixels, then))
+        changed = {"latents": latents, "before": before, "pixels": pixels}
         changed = {name: getattr(state, name).index_copy(0, sessions, value) for name, value in changed.items()}
         if self._foresight.keeps:
             seen, held = changed["pixels"][sessions], state.held[sessions] if state.held.numel() else None
@@ -84,21 +89,14 @@ class Edits:
         last = self._autoencoder.encode(to_float(state.hand.picture[whose]))
         return seen.index_copy(0, loose, self._foresight.seen(self._changed(state, last, whose)))
 
-    def _arranged(self, state: State, sessions: Tensor, prompts: Sequence[str]) -> Tensor | None:
-        """Where things come in some sessions that their prompts want and that are not in view; see omni.layout."""
-        if self._layout is None:
-            return None
-        return self._layout.arranged(state.latents[sessions], prompts, state.key[sessions], state.frame[sessions])
-
-    def _come(self, state: State, places: Tensor, whose: Tensor, pose: Tensor) -> Tensor:
-        """How much of each latent they take up in pictures of the sessions `whose`, (n,) int64, seen from the poses
-        (n, 5): nothing where one stood elsewhere."""
-        assert self._layout is not None
-        size = (state.latents.shape[-2], state.latents.shape[-1])
-        travel, unit = poses.between(state.pose[whose], pose), self._foresight.unit
-        assert unit is not None
-        near = travel[:, :3].norm(dim=1) <= NEAR * unit
-        return self._layout.covers(places, size, travel[:, 3], travel[:, 4]) * near[:, None, None, None]
+    def _with(self, state: State, pixels: Tensor, places: Tensor, whose: Tensor, pose: Tensor) -> Tensor:
+        """Pictures of the sessions `whose`, (n,) int64, seen from the poses (n, 5), with what was put into the newest:
+        nothing where one stood elsewhere."""
+        assert self._props is not None
+        assert self._foresight.unit is not None
+        travel = poses.between(state.pose[whose], pose)
+        near = travel[:, :3].norm(dim=1) <= NEAR * self._foresight.unit
+        return self._props.put(pixels, places * near[:, None, None], travel[:, 3], travel[:, 4])
 
     def _remembered(self, state: State, sessions: Tensor, places: Tensor | None) -> Album:
         """The album with the pictures of some sessions as their prompts want them: a place that one comes back to is
@@ -111,21 +109,15 @@ class Edits:
             whose = sessions[owner[some]]
             where = whose, place[some]
             seen = self._autoencoder.encode(to_float(pixels[where]))
-            come = None
+            changed = self._foresight.seen(self._changed(state, seen, whose))
             if places is not None:
-                come = self._come(state, places[owner[some]], whose, state.album.pose[where])
-            pixels[where] = self._foresight.seen(self._changed(state, seen, whose, come=come))
+                changed = self._with(state, changed, places[owner[some]], whose, state.album.pose[where])
+            pixels[where] = changed
         return replace(state.album, pixels=pixels)
 
     def _changed(
-        self,
-        state: State,
-        latents: Tensor,
-        whose: Tensor,
-        known: Tensor | None = None,
-        noise: Tensor | None = None,
-        come: Tensor | None = None,
+        self, state: State, latents: Tensor, whose: Tensor, known: Tensor | None = None, noise: Tensor | None = None
     ) -> Tensor:
         """Pictures, (n, c, h, w), as the prompts of the sessions `whose`, (n,) int64, want them."""
-        changed = self._edit.change(latents, state.asked[whose], state.said[whose], known, noise, come)
+        changed = self._edit.change(latents, state.asked[whose], state.said[whose], known, noise)
         return self._autoencoder.within(changed)

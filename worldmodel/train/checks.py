@@ -14,6 +14,7 @@ from inhabit.worldmodel.evaluate import rollout as rollouts
 from inhabit.worldmodel.evaluate.detector import Detector, measure
 from inhabit.worldmodel.evaluate.sheets import contact_sheet
 from inhabit.worldmodel.memory.atlas import Atlas
+from inhabit.worldmodel.memory.props import Props
 from inhabit.worldmodel.memory.recall import Recall
 from inhabit.worldmodel.memory.vistas import Vistas
 from inhabit.worldmodel.omni.air import Air
@@ -53,6 +54,7 @@ class Material:
     atlas: Atlas | None = None
     flight: Flight | None = None
     air: Air | None = None
+    props: Props | None = None
     detector: Detector | None = None
 
     def engine(self, dynamics: Dynamics, device: torch.device) -> Engine:

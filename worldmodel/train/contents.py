@@ -51,6 +51,7 @@ def make_pack(
         atlas=world.atlas and world.atlas.config,
         flight=world.flight and world.flight.config,
         air=world.air and world.air.config,
+        props=world.props and world.props.config,
         vocabulary=vocabulary_of(footage) if text else (),
         start_prompts=starts.prompts,
         steps=min(2, max(preset.dynamics.steps)),

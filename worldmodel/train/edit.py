@@ -94,15 +94,13 @@ class Task:
     """(b, h, w) where objects are then."""
     nearer: Tensor
     """(b, h, w) bool: what of the rest is painted first, and shown as it was painted."""
-    come: Tensor | None = None
-    """(b, kinds, h, w) how much of each latent things take up that come with the words."""
 
     def cut(self, rows: int, columns: int) -> Task:
         """Only the middle of the pictures."""
         top, left = (self.right.shape[-2] - rows) // 2, (self.right.shape[-1] - columns) // 2
         view = (..., slice(top, top + rows), slice(left, left + columns))
         parts = {name: getattr(self, name)[view] for name in ("seen", "known", "right", "care", "nearer")}
-        return Task(prompt=self.prompt, come=None if self.come is None else self.come[view], **parts)
+        return Task(prompt=self.prompt, **parts)
 
 
 class Pairs:
@@ -110,15 +108,13 @@ class Pairs:
 
     Args:
         allowed: (n,) bool: rows to learn from.
-        come: (n, kinds, h, w) how much of each latent things take up that a row shows and the stage before it does not.
     """
 
-    def __init__(self, data: Latents, allowed: Tensor, come: Tensor | None = None):
+    def __init__(self, data: Latents, allowed: Tensor):
         assert data.prompts is not None
         assert data.prompt is not None
         assert data.carried is not None
         self.data, self.prompts, self._prompt, self._carried = data, data.prompts, data.prompt, data.carried
-        self.come = come
         row = torch.arange(len(data.z), device=data.z.device)
         after = torch.where(data.next_stage >= 0, data.next_stage, -1) if data.next_stage is not None else row * 0 - 1
         before = (row - 1).clamp(min=0)
@@ -150,9 +146,6 @@ class Pairs:
         share = config.noise * torch.rand(count, device=device)[:, None, None, None]
         silent = hides & settled & chance(config.silent_share)
         known, nearer = edges(hides, (seen.shape[-2], seen.shape[-1]))
-        come = None
-        if self.come is not None:
-            come = self.come[after].float() * ~settled[:, None, None, None]
         return Task(
             seen=seen * (1 - share) + torch.randn_like(seen) * share,
             known=known,
@@ -160,7 +153,6 @@ class Pairs:
             right=data.z[after].float(),
             care=data.care[after].float(),
             nearer=nearer & chance(config.again_share)[:, None, None],
-            come=come,
         )
 
 
@@ -211,7 +203,7 @@ def train_edit(
 
     def paint(task: Task, tokens: Tokens) -> Tensor:
         with precision(device):
-            return network(task.seen, tokens, task.known, torch.randn_like(task.seen), task.come)
+            return network(task.seen, tokens, task.known, torch.randn_like(task.seen))
 
     def lesson() -> Tensor:
         task = pairs.draw(config.batch, config)

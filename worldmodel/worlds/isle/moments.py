@@ -1,5 +1,5 @@
 """Single moments of islands, drawn for training: each under several prompts that follow each other, with and without
-what falls, and with the places of what a prompt has brought."""
+what falls, with what stands there, and with cut-outs of it."""
 
 from __future__ import annotations
 
@@ -12,8 +12,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from inhabit.worldmodel.memory.vistas import look as look_of
+from inhabit.worldmodel.omni.autoencoder import to_float
 from inhabit.worldmodel.worlds.isle import motion
-from inhabit.worldmodel.worlds.isle.attributes import LANDMARKS, SCENE, VALUES, sample
+from inhabit.worldmodel.worlds.isle.attributes import COLOURS, LANDMARKS, SCENE, VALUES, sample
+from inhabit.worldmodel.worlds.isle.camera import VIEW
 from inhabit.worldmodel.worlds.isle.captions import caption, parse, wish
 from inhabit.worldmodel.worlds.isle.light import light_of
 from inhabit.worldmodel.worlds.isle.record import STAGES, brought, stages, standing
@@ -45,6 +48,12 @@ NODS = 0.1
 CELL_PX = 8
 """Pixels of the cells in which places are told."""
 
+SIDE_PX = 40
+"""Pixels of the sides of cut-outs."""
+
+HIDDEN = 0.03
+"""Share of a thing's box in which something else may be seen, and it is whole all the same."""
+
 COVERED = 0.2
 """Share of a cell that something fills which stands there."""
 
@@ -65,12 +74,15 @@ class Moments:
     """(n, KINDS + 1, rows, columns) bool: which things each cell shows, the last of them anything else that moves."""
     count: Tensor
     """(n, KINDS) int64: how many of each are in view."""
-    come: Tensor
-    """(n, KINDS, rows, columns) uint8: how much of each cell, of 255, what has come since the stage before takes up."""
     pitch: Tensor
     """(n,) rad."""
-    boxes: Tensor
-    """(m, 4) float32 kind, top, bottom, width of things that are whole in view, in focal lengths from the horizon."""
+    pictures: Tensor
+    """(m, 4, SIDE_PX, SIDE_PX) uint8: things that are whole in view, and how much of each pixel they cover."""
+    facts: Tensor
+    """(m, 5) float32: their kind, colour (of COLOURS), top, bottom, width, the last three in focal lengths from the
+    horizon."""
+    places: Tensor
+    """(m, features) float32: what the place looks like; see memory.vistas.look()."""
     texts: list[str]
     """What was said before each of them."""
 
@@ -105,32 +117,28 @@ def _looked(seeds: Sequence[int], size: tuple[int, int]) -> Moments:
     words = [stages(seed) if rng.random() < 0.5 else brought(seed) for seed in seeds]
     state = _placed(standing(seeds, words), rng)
     picture, light = render(state, *size), light_of(state)
-    before = F.pad(state.presence, (0, 0, 1, 0))[:-1]
-    before[::STAGES] = 1.0  # nothing has come yet
-    fresh = (state.presence > 0.5) & (before < 0.5)
     areas, edges = _measured(picture.labels)
     kind = torch.tensor([min(slot // EACH, len(KINDS)) for slot in range(SLOTS)])
     rows, columns = -(-size[1] // CELL_PX), -(-size[0] // CELL_PX)
     stands = torch.zeros(len(state), len(KINDS) + 1, rows, columns, dtype=torch.bool)
-    come = torch.zeros(len(state), len(KINDS), rows, columns)
     for slot in range(SLOTS):
         share = F.avg_pool2d((picture.labels == slot + 1).float()[:, None], CELL_PX, ceil_mode=True)[:, 0]
         stands[:, kind[slot]] |= share >= COVERED
     in_view = areas >= COVERED * CELL_PX**2
     count = torch.stack([in_view[:, kind == number].sum(1) for number in range(len(KINDS))], 1)
-    for row, slot in (in_view & fresh & (kind < len(KINDS))).nonzero().tolist():
-        taken = _cells(edges[row, slot], (rows, columns))
-        come[row, kind[slot]] = torch.maximum(come[row, kind[slot]], taken)
+    behind = render(state, *size, falling=False).pixels
+    pictures, facts, places = _cut(state, picture.labels, behind, areas, edges, kind)
     return Moments(
         seen=picture.pixels,
-        behind=render(state, *size, falling=False).pixels,
+        behind=behind,
         amount=torch.stack([light.rain, light.snow], 1),
         colour=colours_of_air(state, light) * 2 - 1,
         stands=stands,
         count=count,
-        come=(come * 255).round().to(torch.uint8),
         pitch=state.look[:, 1],
-        boxes=_boxes(state, areas, edges, kind, size),
+        pictures=pictures,
+        facts=facts,
+        places=places,
         texts=[shorter(text, rng) for one in words for text in one.texts],
     )
 
@@ -174,28 +182,46 @@ def _measured(labels: Tensor) -> tuple[Tensor, Tensor]:
     return areas, edges
 
 
-def _cells(edges: Tensor, size: tuple[int, int]) -> Tensor:
-    """How much of each cell a box takes up. Shape (rows, columns)."""
-    left, top, right, bottom = (float(edge) / CELL_PX for edge in edges)
-    column, row = torch.arange(size[1]), torch.arange(size[0])
-    across = (torch.clamp(column + 1, max=right) - torch.clamp(column, min=left)).clamp(0, 1)
-    down = (torch.clamp(row + 1, max=bottom) - torch.clamp(row, min=top)).clamp(0, 1)
-    return down[:, None] * across
-
-
-def _boxes(state: State, areas: Tensor, edges: Tensor, kind: Tensor, size: tuple[int, int]) -> Tensor:
-    """Things that are whole in view, neither tiny nor huge."""
-    w, h = size
-    focal = min(size) / 2 / math.tan(math.radians(33))
+def _cut(
+    state: State, labels: Tensor, pixels: Tensor, areas: Tensor, edges: Tensor, kind: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Things that are whole in view, neither tiny nor huge; see Moments."""
+    h, w = labels.shape[1:]
+    focal = min(w, h) / 2 / math.tan(VIEW / 2)
     left, top, right, bottom = edges.unbind(2)
     full = (right - left) * (bottom - top)
-    whole = (left > 0) & (top > 0) & (right < w) & (bottom < h) & (areas > 0.4 * full)
-    whole &= (full > 0.012 * w * h) & (full < 0.12 * w * h) & (kind < len(KINDS))
-    horizon = h / 2 + focal * state.look[:, 1, None].tan()
-    found = torch.stack(
-        [kind.expand_as(top), (top - horizon) / focal, (bottom - horizon) / focal, (right - left) / focal], 2
-    )
-    return found[whole]
+    whole = (left > 0) & (top > 0) & (right < w) & (bottom < h) & (kind < len(KINDS))
+    whole &= (full > 0.012 * w * h) & (full < 0.15 * w * h)
+    horizon = h / 2 + focal * state.look[:, 1].tan()
+    own = (state.tint[:, :, None] - _colours()).abs().sum(-1).argmin(-1)
+    view = to_float(pixels)
+    usual = look_of(view, CELL_PX).mean(1)
+    pictures, facts, places = [], [], []
+    for row, slot in whole.nonzero().tolist():
+        box = [int(edge) for edge in edges[row, slot]]
+        part = (slice(box[1], box[3]), slice(box[0], box[2]))
+        mine = labels[row][part] == slot + 1
+        others = (labels[row][part] > 0) & ~mine
+        if float(others.float().mean()) > HIDDEN:
+            continue
+        mask = mine.float()[None, None]
+        colour = (view[row : row + 1, :, part[0], part[1]] / 2 + 0.5) * mask
+        small, cover = (
+            F.interpolate(one, size=(SIDE_PX, SIDE_PX), mode="bilinear", antialias=True) for one in (colour, mask)
+        )
+        cut = torch.cat([small / cover.clamp(min=1e-2), cover], 1)[0]
+        pictures.append((cut.clamp(0, 1) * 255).round().to(torch.uint8))
+        tall = [(box[1] - horizon[row]) / focal, (box[3] - horizon[row]) / focal, (box[2] - box[0]) / focal]
+        facts.append(torch.tensor([float(kind[slot]), float(own[row, slot]), *map(float, tall)]))
+        places.append(usual[row])
+    if not facts:
+        return torch.zeros(0, 4, SIDE_PX, SIDE_PX, dtype=torch.uint8), torch.zeros(0, 5), usual[:0]
+    return torch.stack(pictures), torch.stack(facts), torch.stack(places)
+
+
+def _colours() -> Tensor:
+    """(COLOURS, 3) 0 to 1."""
+    return torch.tensor([[value >> 16, value >> 8 & 255, value & 255] for value in COLOURS.values()]) / 255
 
 
 def shorter(text: str, rng: np.random.Generator) -> str:
@@ -222,3 +248,10 @@ def counts_of(text: str) -> list[int]:
     names = [*(f"{kind}_count" for kind in LANDMARKS), "creatures"]
     some = {name: 2 if name in wanted.many else 1 for name in wanted.some}
     return [int(wanted.named.get(name, some.get(name, -1))) for name in names]
+
+
+def colours_of(text: str) -> list[int]:
+    """In which of COLOURS a prompt wants each of KINDS, and -1 for each of which it does not say it."""
+    named, colours = parse(text).named, list(COLOURS)
+    said = [named.get(f"{kind}_colour") for kind in KINDS]
+    return [-1 if colour is None else colours.index(str(colour)) for colour in said]
