@@ -16,9 +16,9 @@ from inhabit.worldmodel.evaluate.sheets import contact_sheet
 from inhabit.worldmodel.neural_world import NeuralWorld
 
 SCENES = (
-    (3, "make it night", "a clear day at noon"),
-    (8, "make it night", "a clear day at noon"),
-    (28, "make it night", "a clear day at noon"),
+    (3, "make it night", "a red tower"),
+    (8, "let it snow", "two green trees"),
+    (28, "drawn like a sketch", "a blue house and a white pillar"),
 )
 """A start, and what is said in it."""
 

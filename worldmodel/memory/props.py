@@ -29,10 +29,10 @@ MOST = 3
 MOST_AT_ONCE = 4
 """Things that one prompt puts into a picture."""
 
-COVERED = 0.1
+COVERED = 0.04
 """Share of a place that may be covered already; where there is no such place, nothing is put."""
 
-STANDS = 0.35
+STANDS = 0.2
 """Where something stands by at least this chance, something stands."""
 
 ALIKE = 10
