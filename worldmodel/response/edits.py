@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from inhabit.worldmodel.memory import pose as poses
@@ -38,13 +39,11 @@ class Edits:
         latents, before = (self._changed(state, seen[sessions], sessions) for seen in (state.latents, state.before))
         pixels, places = self._foresight.seen(latents), None
         if self._props is not None:
-            places = self._props.arranged(latents, pixels, prompts, state.key[sessions], state.frame[sessions])
+            key, frame = state.key[sessions], state.frame[sessions]
+            places = self._props.arranged(latents, pixels, prompts, key, frame)
         if places is not None and bool(places.any()):
-            pixels, then = (
-                self._with(state, shown, places, sessions, state.pose[sessions])
-                for shown in (pixels, self._foresight.seen(before))
-            )
-            latents, before = (self._autoencoder.encode(to_float(shown)) for shown in (pixels, then))
+            pixels, latents = self._furnished(state, latents, places, sessions)
+            _, before = self._furnished(state, before, places, sessions)
         changed = {"latents": latents, "before": before, "pixels": pixels}
         changed = {name: getattr(state, name).index_copy(0, sessions, value) for name, value in changed.items()}
         if self._foresight.keeps:
@@ -88,6 +87,14 @@ class Edits:
         whose = sessions[loose]
         last = self._autoencoder.encode(to_float(state.hand.picture[whose]))
         return seen.index_copy(0, loose, self._foresight.seen(self._changed(state, last, whose)))
+
+    def _furnished(self, state: State, latents: Tensor, places: Tensor, sessions: Tensor) -> tuple[Tensor, Tensor]:
+        """The newest pictures of some sessions with what is put into them: pixels, and latents, which stay as they are
+        elsewhere."""
+        plain = self._foresight.seen(latents)
+        pixels = self._with(state, plain, places, sessions, state.pose[sessions])
+        there = F.max_pool2d((pixels != plain).any(3)[:, None].float(), self._autoencoder.config.factor) > 0
+        return pixels, torch.where(there, self._autoencoder.encode(to_float(pixels)), latents)
 
     def _with(self, state: State, pixels: Tensor, places: Tensor, whose: Tensor, pose: Tensor) -> Tensor:
         """Pictures of the sessions `whose`, (n,) int64, seen from the poses (n, 5), with what was put into the newest:
